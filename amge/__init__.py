@@ -1,0 +1,29 @@
+"""Activated-muscle-group estimation: from a video of a moving person to the muscle regions at work.
+
+import amge
+model = amge.build("transm3e-lite", pretrained=True)
+model.predict("squat.mp4")  # {"quadriceps": 0.97, ...}
+"""
+
+from amge import muscles
+from amge.builder import assemble, build, list_models, register, register_model, spec
+from amge.hub.local import from_pretrained
+from amge.model import MuscleModel
+from amge.spec import ModelSpec
+from amge.tokens import TokenBank
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ModelSpec",
+    "MuscleModel",
+    "TokenBank",
+    "assemble",
+    "build",
+    "from_pretrained",
+    "list_models",
+    "muscles",
+    "register",
+    "register_model",
+    "spec",
+]

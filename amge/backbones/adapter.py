@@ -1,0 +1,99 @@
+"""The adapter that gives muscle tokens to a backbone which has none of its own (CNN, GCN, any image model).
+
+Shapes: `B` batch, `T H W` grid, `N = T * H * W` patches, `M'` tokens, `C` channels of the adapter.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from amge.backbones.output import BackboneOutput
+
+
+class TokenDecoder(nn.Module):
+    """A small decoder in which tokens attend to one another and to the feature maps of a backbone.
+
+    The maps are projected to `dim` channels and added on the grid of the first (finest) one, together with the
+    projection of what differs from the clip's temporal mean: in that second view whatever stands still cancels, so
+    that tokens can follow the movement. Then `depth` pre-norm blocks of self-attention, cross-attention and MLP update
+    the tokens; the tokens after each block are what token distillation compares.
+
+    Args:
+        in_channels: channels of each map, finest first.
+        grid: `(T, H, W)` that the position tables are made for; other grids interpolate them.
+        dim: channels `C` of tokens and patches; `num_heads` must divide it.
+        depth: number of blocks.
+        num_heads: attention heads.
+        mlp_ratio: hidden width of the MLPs, in `C`.
+        dropout: in attention and MLPs.
+    """
+
+    def __init__(
+        self,
+        in_channels: Sequence[int],
+        grid: tuple[int, int, int],
+        dim: int = 160,
+        depth: int = 4,
+        num_heads: int = 5,
+        mlp_ratio: float = 2.0,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        if dim % num_heads:
+            raise ValueError(f"num_heads={num_heads} does not divide dim={dim}")
+        self.token_dim = dim
+        self.embed_dims = (dim,) * depth
+        self.reduces = (False,) * depth
+        self.out_channels = dim
+        self.appearance = nn.ModuleList(nn.Conv2d(channels, dim, 1) for channels in in_channels)
+        self.motion = nn.ModuleList(nn.Conv2d(channels, dim, 1, bias=False) for channels in in_channels)
+        self.norm_patches = nn.LayerNorm(dim)
+        self.position_space = nn.Parameter(nn.init.trunc_normal_(torch.empty(1, dim, *grid[1:]), std=0.02))
+        self.position_time = nn.Parameter(nn.init.trunc_normal_(torch.empty(1, dim, grid[0]), std=0.02))
+        self.blocks = nn.ModuleList(
+            nn.TransformerDecoderLayer(
+                dim,
+                num_heads,
+                int(dim * mlp_ratio),
+                dropout,
+                activation=F.gelu,
+                batch_first=True,
+                norm_first=True,
+            )
+            for _ in range(depth)
+        )
+        self.norm = nn.LayerNorm(dim)
+
+    def patches(self, maps: Sequence[Tensor], frames: int) -> tuple[Tensor, tuple[int, int, int]]:
+        """Feature maps `(B * T, C_i, H_i, W_i)` to patches `(B, N, C)` and their grid."""
+        grid = (frames, *maps[0].shape[-2:])
+        total = torch.zeros((), dtype=maps[0].dtype, device=maps[0].device)
+        for features, appearance, motion in zip(maps, self.appearance, self.motion, strict=True):
+            clip = rearrange(features, "(b t) c h w -> b t c h w", t=frames)
+            change = rearrange(clip - clip.mean(dim=1, keepdim=True), "b t c h w -> (b t) c h w")
+            level = appearance(features) + motion(change)
+            if level.shape[-2:] != grid[1:]:
+                level = F.interpolate(level, size=grid[1:], mode="bilinear", align_corners=False)
+            total = total + level
+        patches = self.norm_patches(rearrange(total, "(b t) c h w -> b t h w c", t=frames))
+        space, time = self.position_space, self.position_time
+        if space.shape[-2:] != grid[1:]:
+            space = F.interpolate(space, size=grid[1:], mode="bilinear", align_corners=False)
+        if time.shape[-1] != frames:
+            time = F.interpolate(time, size=frames, mode="linear", align_corners=False)
+        patches = patches + rearrange(space, "1 c h w -> 1 1 h w c") + rearrange(time, "1 c t -> 1 t 1 1 c")
+        return rearrange(patches, "b t h w c -> b (t h w) c"), grid
+
+    def forward(self, maps: Sequence[Tensor], frames: int, tokens: Tensor | None = None) -> BackboneOutput:
+        """Feature maps `(B * T, C_i, H_i, W_i)` of `frames` frames, and tokens `(B, M', C)`."""
+        patches, grid = self.patches(maps, frames)
+        if tokens is None:
+            return BackboneOutput(patches, grid, None, ())
+        block_tokens = []
+        for block in self.blocks:
+            tokens = block(tokens, patches)
+            block_tokens.append(tokens)
+        return BackboneOutput(patches, grid, self.norm(tokens), tuple(block_tokens))

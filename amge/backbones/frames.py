@@ -1,0 +1,82 @@
+"""Any `timm` image model as a per-frame encoder that carries muscle tokens.
+
+Shapes: `B` batch, `T H W` grid, `N` patches, `M'` tokens, `C` channels.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+
+from amge.backbones.adapter import TokenDecoder
+from amge.backbones.output import BackboneOutput
+
+
+class Frames(nn.Module):
+    """Encodes each frame by itself and lets tokens read all frames through a `TokenDecoder`.
+
+    Args:
+        encoder: images `(B * T, 3, H, W)` to a list of feature maps; `timm.create_model(..., features_only=True)`.
+        adapter: the decoder; its `in_channels` must be those of the maps, finest first.
+    """
+
+    def __init__(self, encoder: nn.Module, adapter: TokenDecoder) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.adapter = adapter
+
+    @property
+    def token_dim(self) -> int:
+        return self.adapter.token_dim
+
+    @property
+    def embed_dims(self) -> tuple[int, ...]:
+        return self.adapter.embed_dims
+
+    @property
+    def reduces(self) -> tuple[bool, ...]:
+        return self.adapter.reduces
+
+    @property
+    def out_channels(self) -> int:
+        return self.adapter.out_channels
+
+    def forward(self, clip: Tensor, tokens: Tensor | None = None) -> BackboneOutput:
+        """A clip `(B, 3, T, H, W)` and tokens `(B, M', C)` or None."""
+        images = rearrange(clip, "b c t h w -> (b t) c h w").contiguous(memory_format=torch.channels_last)
+        return self.adapter(self.encoder(images), clip.shape[2], tokens)
+
+
+def timm_frames(
+    encoder: str,
+    levels: Sequence[int] = (-2, -1),
+    frames: int = 8,
+    size: int = 224,
+    **adapter: float,
+) -> Frames:
+    """Build `Frames` on a `timm` model with random weights (a checkpoint or the training recipe brings real ones).
+
+    Args:
+        encoder: a name from `timm.list_models()` whose model offers `features_only`.
+        levels: which of the model's feature levels the tokens read, finest first.
+        frames: frames per clip that the position tables are made for.
+        size: picture side in pixels that the position tables are made for.
+        adapter: arguments of `TokenDecoder`.
+
+    Raises:
+        ValueError: for an unknown timm model, or one without intermediate features.
+    """
+    import timm  # brings torchvision with it, half a second that only this backbone needs
+
+    from amge.errors import one_of
+
+    one_of("timm model", encoder, timm.list_models())
+    try:
+        model = timm.create_model(encoder, features_only=True, out_indices=tuple(levels))
+    except (RuntimeError, AssertionError, AttributeError) as error:
+        raise ValueError(f"timm model {encoder!r} gives no feature maps at levels {tuple(levels)}: {error}") from error
+    model.to(memory_format=torch.channels_last)  # what CPU and GPU convolutions are fastest in
+    reduction = model.feature_info.reduction()[0]
+    side = -(-size // reduction)
+    return Frames(model, TokenDecoder(model.feature_info.channels(), (frames, side, side), **adapter))  # type: ignore[arg-type]

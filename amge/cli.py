@@ -1,0 +1,227 @@
+"""The command line: `amge predict`, `amge list`, `amge info`.
+
+Exit codes: 0 all done, 2 something could not be used (one line on standard error says what).
+"""
+
+import csv
+import io
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+app = typer.Typer(
+    add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__.split("\n")[0]
+)
+out, err = Console(), Console(stderr=True)
+
+ModelOption = Annotated[str, typer.Option(help="A name from `amge list`, or the folder of a checkpoint.")]
+BAR = 24
+
+
+@dataclass(frozen=True)
+class Result:
+    """What was predicted for one video."""
+
+    video: str
+    probabilities: dict[str, float]
+    windows: list[Any]
+    threshold: float
+
+    def active(self, probabilities: dict[str, float]) -> list[str]:
+        return [name for name, p in ranked(probabilities) if p >= self.threshold]
+
+    def as_json(self) -> dict[str, Any]:
+        def rounded(values: dict[str, float]) -> dict[str, float]:
+            return {name: round(value, 4) for name, value in values.items()}
+
+        return {
+            "video": self.video,
+            "regions": rounded(self.probabilities),
+            "active": self.active(self.probabilities),
+            "windows": [
+                {"start": round(w.start, 3), "end": round(w.end, 3), "regions": rounded(w.probabilities)}
+                for w in self.windows
+            ],
+        }
+
+
+def ranked(probabilities: dict[str, float]) -> list[tuple[str, float]]:
+    return sorted(probabilities.items(), key=lambda item: -item[1])
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """Turn what a user can mend into one line and exit code 2; anything else is a bug and shows itself."""
+    try:
+        yield
+    except (ValueError, OSError, ImportError) as error:
+        complain(error)
+        raise typer.Exit(2) from None
+
+
+def complain(error: Exception) -> None:
+    print_plain(err, f"error: {' '.join(str(error).split())}")
+
+
+def print_plain(console: Console, text: str) -> None:
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def load(model: str) -> Any:
+    """A model with trained weights, by name or folder."""
+    import amge
+
+    if os.path.exists(model) or os.sep in model:
+        return amge.from_pretrained(model)
+    return amge.build(model, pretrained=True)
+
+
+@app.command()
+def predict(
+    videos: Annotated[list[str], typer.Argument(help="Video files, or folders of images.", metavar="VIDEO...")],
+    model: ModelOption = "transm3e-lite",
+    threshold: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Probability from which a region is active; default: the model's."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV, a row per region and window.")] = False,
+    save: Annotated[
+        Path | None, typer.Option(help="Draw a body map to this picture; for several videos, into this folder.")
+    ] = None,
+) -> None:
+    """Say which muscle regions each video uses."""
+    with one_line_errors():
+        if as_json and as_csv:
+            raise ValueError("--json and --csv exclude each other")
+        if save and len(videos) > 1 and save.suffix:
+            raise ValueError(f"--save {save} names one picture for {len(videos)} videos; give a folder")
+        network = load(model)
+        limit = network.spec.threshold if threshold is None else threshold
+    results, failed = [], False
+    for video in videos:
+        try:
+            with progress_bar(video) as report:
+                windows = list(network.predict_windows(video, report))
+            rows = [list(w.probabilities.values()) for w in windows]
+            means = [sum(column) / len(rows) for column in zip(*rows, strict=True)]
+            result = Result(video, dict(zip(network.spec.labels, means, strict=True)), windows, limit)
+            if save:
+                picture(result, save if len(videos) == 1 else save / f"{Path(video).stem}.png")
+            results.append(result)
+        except (ValueError, OSError) as error:
+            complain(error)
+            failed = True
+    if as_json and results:
+        report_json = {"model": network.spec.name, "threshold": limit, "videos": [r.as_json() for r in results]}
+        print_plain(out, json.dumps(report_json, indent=2))
+    elif as_csv and results:
+        print_plain(out, csv_rows(results))
+    else:
+        for result in results:
+            table(result)
+    if failed:
+        raise typer.Exit(2)
+
+
+@contextmanager
+def progress_bar(video: str) -> Iterator[Callable[[float, float | None], None]]:
+    """A bar on standard error, on a terminal only, that leaves nothing behind."""
+    columns = TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bar:
+        task = bar.add_task(Path(video).name, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def picture(result: Result, path: Path) -> None:
+    from amge import bodymap
+
+    middle = result.windows[len(result.windows) // 2]
+    title = Path(result.video).stem.replace("_", " ")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    bodymap.save(path, bodymap.draw(result.probabilities, middle.frames, title, result.threshold))
+
+
+def csv_rows(results: list[Result]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("video", "start", "end", "region", "probability", "active"))
+    for result in results:
+        for w in result.windows:
+            for name, p in w.probabilities.items():
+                writer.writerow(
+                    (result.video, f"{w.start:.3f}", f"{w.end:.3f}", name, f"{p:.4f}", int(p >= result.threshold))
+                )
+    return text.getvalue().rstrip("\n")
+
+
+def table(result: Result) -> None:
+    """Print bars for one video and, if it has several windows, its timeline."""
+    from amge.muscles import REGIONS
+
+    names = {region.id: region.name for region in REGIONS}
+    rows = Table(title=result.video, title_justify="left", box=None, show_header=False, pad_edge=False)
+    for name, p in ranked(result.probabilities):
+        style = "bold green" if p >= result.threshold else "dim"
+        filled = round(p * BAR)
+        bar = Text("█" * filled + "░" * (BAR - filled), style=style)
+        rows.add_row(
+            Text(names.get(name, name), style=style), bar, Text(f"{100 * p:.0f} %", style=style, justify="right")
+        )
+    out.print(rows)
+    if len(result.windows) > 1:
+        timeline = Table(title="Timeline", title_justify="left", box=None, pad_edge=False)
+        for column in ("from", "to", "active"):
+            timeline.add_column(column)
+        for w in result.windows:
+            timeline.add_row(f"{w.start:.1f} s", f"{w.end:.1f} s", ", ".join(result.active(w.probabilities)) or "–")
+        out.print(timeline)
+
+
+@app.command("list")
+def list_command(pattern: Annotated[str, typer.Argument(help="Shell-style pattern.")] = "*") -> None:
+    """List the models, and those with trained weights as NAME.TAG."""
+    import amge
+
+    with one_line_errors():
+        rows = Table(box=None, pad_edge=False)
+        for column in ("name", "input", "weights", "licence of weights"):
+            rows.add_column(column, no_wrap=True)
+        for name in amge.list_models(pattern):
+            spec = amge.spec(name)
+            shape = f"{spec.frames} x {spec.size} x {spec.size}, {spec.modality}"
+            rows.add_row(name, shape, "shipped" if spec.tag else "–", spec.licence or "–")
+        out.print(rows)
+
+
+@app.command()
+def info(
+    name: Annotated[str, typer.Argument(help="A name from `amge list`, or the folder of a checkpoint.")],
+) -> None:
+    """Print the spec of a model and its size, as JSON."""
+    import torch
+
+    import amge
+
+    with one_line_errors():
+        if os.path.exists(name) or os.sep in name:
+            network = amge.from_pretrained(name)
+        else:
+            with torch.device("meta"):
+                network = amge.assemble(amge.spec(name))
+        parameters = sum(p.numel() for p in network.parameters())
+        print_plain(out, json.dumps({"parameters": parameters, **json.loads(network.spec.to_json())}, indent=2))
+
+
+if __name__ == "__main__":
+    app()

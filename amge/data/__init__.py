@@ -1,0 +1,1 @@
+"""From files to clips: video reading, preprocessing, modalities, synthetic figures, datasets."""

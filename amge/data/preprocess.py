@@ -1,0 +1,68 @@
+"""Raw frames to the normalised square clip that a model takes."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def movement_box(frames: np.ndarray, least: float = 0.75, margin: float = 0.35) -> tuple[float, float, float]:
+    """The square that holds the movement of a clip: centre x, centre y and side, in pixels.
+
+    A person seldom fills a phone video; what changes between the frames shows where they are. The square spans the
+    5th to 95th percentile of the change in each direction, widened by `margin` on every side. If nothing changes, or
+    everything does (a moving camera), it is close to the largest square around the middle of the picture.
+
+    Args:
+        frames: uint8 `(T, H, W, 3)`.
+        least: smallest side, in short sides of the picture.
+        margin: of the movement's extent.
+    """
+    height, width = frames.shape[1:3]
+    step = max(1, min(height, width) // 64)
+    small = frames[:, ::step, ::step].astype(np.float32).mean(axis=-1)
+    change = small.std(axis=0)
+    change = np.maximum(change - 2 * np.median(change) - 2, 0)
+    short, long = min(height, width), max(height, width)
+    if change.sum() <= 0:
+        return width / 2, height / 2, float(short)
+    spans = []
+    for axis in (0, 1):
+        mass = change.sum(axis=axis).cumsum()
+        low, high = np.searchsorted(mass, (0.05 * mass[-1], 0.95 * mass[-1])) * step
+        spans.append((low, high))
+    extent = max(high - low for low, high in spans) * (1 + 2 * margin)
+    side = float(np.clip(extent, least * short, long))
+    (left, right), (top, bottom) = spans
+    centre = []
+    for low, high, full in ((left, right, width), (top, bottom, height)):
+        middle = (low + high) / 2
+        centre.append(float(np.clip(middle, side / 2, full - side / 2)) if side <= full else full / 2)
+    return centre[0], centre[1], side
+
+
+def to_clip(frames: np.ndarray, size: int, mean: Sequence[float], std: Sequence[float]) -> Tensor:
+    """Crop to the movement, resize to a square and normalise; outside the picture is mid-grey.
+
+    Args:
+        frames: uint8 `(T, H, W, 3)`.
+        size: side of the square in pixels.
+        mean: per channel, of pixels in 0..1.
+        std: per channel.
+
+    Returns:
+        float32 `(3, T, size, size)`.
+    """
+    height, width = frames.shape[1:3]
+    x, y, side = movement_box(frames)
+    box = [round(y - side / 2), round(x - side / 2), round(y + side / 2), round(x + side / 2)]
+    top, left, bottom, right = max(box[0], 0), max(box[1], 0), min(box[2], height), min(box[3], width)
+    crop = torch.from_numpy(np.ascontiguousarray(frames[:, top:bottom, left:right])).permute(0, 3, 1, 2)
+    padding = [left - box[1], box[3] - right, top - box[0], box[2] - bottom]
+    square = F.pad(crop, padding, value=128)
+    pixels = F.interpolate(square.float(), size=(size, size), mode="bilinear", antialias=True) / 255
+    shape = (1, 3, 1, 1)
+    normalised = (pixels - torch.tensor(mean).view(shape)) / torch.tensor(std).view(shape)
+    return normalised.transpose(0, 1).contiguous()

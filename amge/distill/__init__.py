@@ -1,0 +1,5 @@
+"""Knowledge distillation: student tokens and teacher tokens per block in, a scalar out."""
+
+from amge.distill.token import TokenDistillation
+
+__all__ = ["TokenDistillation"]

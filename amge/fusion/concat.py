@@ -1,0 +1,20 @@
+"""Fusion by concatenating channels."""
+
+import torch
+from torch import Tensor, nn
+
+
+class Concat(nn.Module):
+    """Puts the channels of the two token sets side by side (Table 5 of the paper, "Concat").
+
+    Args:
+        dim: channels `C` of each token set.
+    """
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.out_channels = 2 * dim
+
+    def forward(self, main: Tensor, receiver: Tensor) -> Tensor:
+        """`(B, M, C)` and `(B, M, C)` to `(B, M, 2C)`."""
+        return torch.cat([main, receiver], dim=-1)

@@ -1,0 +1,95 @@
+"""Multi-Classification Tokens Fusion (MCTF), section 4 of the paper, eq. 2-7.
+
+Shapes: `B` batch, `M` tokens, `C` channels, `h` heads, `d = C / h`.
+"""
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class _MixedAttention(nn.Module):
+    """`CLS_f` of eq. 2-6: attention among and across two token sets, `(B, M, C)` twice to `(B, M, C)`."""
+
+    def __init__(self, dim: int, num_heads: int, scale: float | None, dropout: float) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.scale = scale
+        self.qkv_main = nn.Linear(dim, 3 * dim, bias=False)
+        self.qkv_receiver = nn.Linear(dim, 3 * dim, bias=False)
+        # One projection per attention and target; "mr" is the query of main on the keys of receiver.
+        self.proj_main = nn.ModuleDict({pair: nn.Linear(dim, dim) for pair in ("mm", "mr", "rm")})
+        self.proj_receiver = nn.ModuleDict({pair: nn.Linear(dim, dim) for pair in ("rr", "rm", "mr")})
+        self.proj = nn.Sequential(nn.Linear(2 * dim, dim), nn.ReLU(), nn.Linear(dim, dim))
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, main: Tensor, receiver: Tensor) -> Tensor:
+        q_m, k_m, v_m = rearrange(self.qkv_main(main), "b m (three h d) -> three b h m d", three=3, h=self.num_heads)
+        q_r, k_r, v_r = rearrange(
+            self.qkv_receiver(receiver), "b m (three h d) -> three b h m d", three=3, h=self.num_heads
+        )
+        query, key = {"m": q_m, "r": q_r}, {"m": k_m, "r": k_r}
+
+        def attend(projections: nn.ModuleDict, value: Tensor) -> Tensor:
+            total = torch.zeros_like(main)
+            for pair, projection in projections.items():
+                out = F.scaled_dot_product_attention(query[pair[0]], key[pair[1]], value, scale=self.scale)
+                total = total + projection(self.dropout(rearrange(out, "b h m d -> b m (h d)")))
+            return total
+
+        mixed = torch.cat([attend(self.proj_main, v_m), attend(self.proj_receiver, v_r)], dim=-1)
+        return self.proj(mixed)
+
+
+class MCTF(nn.Module):
+    """Fuses the main and the receiver tokens by six attentions (eq. 2-7).
+
+    This is the paper's form: heads are split, values come from the set that the result is for (eq. 3 and 4), layer
+    norms run over channels, and eq. 7 adds both results to the mean of the two sets. Where the paper is silent it
+    follows the official code: `P_f` has two layers (the paper's parameter count needs them), and each of the six
+    attentions has its own projection although eq. 3 and 4 reuse the names `P_mr` and `P_rm`.
+
+    Args:
+        dim: channels `C` of each token set.
+        num_heads: attention heads (Table 10); must divide `dim`.
+        scale: factor on `Q Kᵀ`; the paper's is 0.8, `None` takes the usual `(C / num_heads) ** -0.5`.
+        dropout: on each attention's output (`DP` in eq. 3 and 4).
+        drop_path: probability to drop the last residual branch of a sample (`DP` in eq. 7; the paper trains at 0.2).
+        mlp_ratio: hidden width of the MLP, in `C`.
+
+    Raises:
+        ValueError: if `num_heads` does not divide `dim`.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        num_heads: int = 1,
+        scale: float | None = 0.8,
+        dropout: float = 0.0,
+        drop_path: float = 0.2,
+        mlp_ratio: float = 1.0,
+    ) -> None:
+        super().__init__()
+        if num_heads < 1 or dim % num_heads:
+            divisors = [n for n in range(1, min(dim, 16) + 1) if dim % n == 0]
+            raise ValueError(f"num_heads={num_heads} does not divide dim={dim}; these do: {divisors}")
+        hidden = int(dim * mlp_ratio)
+        self.out_channels = dim
+        self.drop_path = drop_path
+        self.norm_main = nn.LayerNorm(dim)
+        self.norm_receiver = nn.LayerNorm(dim)
+        self.attention = _MixedAttention(dim, num_heads, scale, dropout)
+        self.norm = nn.LayerNorm(dim)
+        self.mlp = nn.Sequential(nn.Linear(dim, hidden), nn.GELU(), nn.Linear(hidden, dim))
+
+    def forward(self, main: Tensor, receiver: Tensor) -> Tensor:
+        """`(B, M, C)` and `(B, M, C)` to `(B, M, C)`."""
+        average = (main + receiver) / 2
+        fused = average + self.attention(self.norm_main(main), self.norm_receiver(receiver))
+        branch = self.mlp(self.norm(fused))
+        if self.training and self.drop_path:
+            keep = torch.rand(branch.shape[0], 1, 1, device=branch.device) >= self.drop_path
+            branch = branch * keep / (1 - self.drop_path)
+        return average + branch

@@ -1,0 +1,197 @@
+"""The model that the builder assembles: backbone, token bank, fusion and head, each passed in as a built module.
+
+Shapes: `B` batch, `T H W` picture or grid, `N` patches, `M` tokens per bank, `C` channels, `K` labels.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from amge.data.modality import rgb_diff
+from amge.data.preprocess import to_clip
+from amge.spec import ModelSpec
+from amge.tokens import TokenBank
+
+Source = str | Path | np.ndarray | Tensor
+
+
+class Features(NamedTuple):
+    """What `MuscleModel.forward_features` returns."""
+
+    patches: Tensor
+    """`(B, N, C)`."""
+    grid: tuple[int, int, int]
+    tokens: dict[str, Tensor]
+    """Bank to `(B, M, C)`, after the last block and the final norm."""
+    block_tokens: dict[str, tuple[Tensor, ...]]
+    """Bank to its tokens `(B, M, C_i)` after each block."""
+    fused: Tensor
+    """`(B, M, C_out)`, what the head takes."""
+
+
+@dataclass(frozen=True)
+class WindowPrediction:
+    """The prediction for one window of a video."""
+
+    start: float
+    end: float
+    """In seconds."""
+    probabilities: dict[str, float]
+    frames: np.ndarray
+    """The frames that the model looked at, uint8 `(T, H, W, 3)`."""
+
+
+class MuscleModel(nn.Module):
+    """A clip to one logit per muscle region.
+
+    Args:
+        backbone: takes a clip and tokens, returns a `BackboneOutput`.
+        bank: the learnable tokens; `dim` must be the backbone's `token_dim`.
+        fusion: merges the two banks; None for one bank.
+        head: takes `(B, M, C)` tokens.
+        spec: what can rebuild this model; None for one put together by hand, which then takes clips but neither
+            predicts from video nor saves.
+
+    Raises:
+        ValueError: if the parts do not fit one another.
+    """
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        bank: TokenBank,
+        fusion: nn.Module | None,
+        head: nn.Module,
+        spec: ModelSpec | None = None,
+    ) -> None:
+        super().__init__()
+        if bank.dim != backbone.token_dim:
+            raise ValueError(f"the bank's tokens have {bank.dim} channels, the backbone takes {backbone.token_dim}")
+        if len(bank.banks) != (1 if fusion is None else 2):
+            raise ValueError(f"{'a' if fusion else 'no'} fusion does not fit the banks {bank.banks}")
+        self.backbone = backbone
+        self.bank = bank
+        self.fusion = fusion
+        self.head = head
+        self.spec = spec
+
+    def forward_features(self, clip: Tensor) -> Features:
+        """A clip `(B, 3, T, H, W)` to all that the model knows before its head.
+
+        Raises:
+            ValueError: if the clip has another layout or type; says what fits.
+        """
+        self._check(clip)
+        out = self.backbone(clip, self.bank(clip.shape[0]).to(clip.dtype))
+        tokens = self.bank.split(out.tokens)
+        blocks = [self.bank.split(block) for block in out.block_tokens]
+        fused = next(iter(tokens.values())) if self.fusion is None else self.fusion(*tokens.values())
+        block_tokens = {bank: tuple(block[bank] for block in blocks) for bank in self.bank.banks}
+        return Features(out.patches, out.grid, tokens, block_tokens, fused)
+
+    def forward_head(self, features: Features) -> Tensor:
+        """Features to logits `(B, K)`."""
+        return self.head(features.fused)
+
+    def forward(self, clip: Tensor) -> Tensor:
+        """A normalised clip `(B, 3, T, H, W)` to logits `(B, K)`."""
+        return self.forward_head(self.forward_features(clip))
+
+    def preprocess(self, source: Source) -> Tensor:
+        """A video to a normalised clip `(B, 3, T, H, W)`, one row per window; a short video is one window.
+
+        Args:
+            source: path of a video or of a folder of images, or raw frames, uint8 `(T, H, W, 3)`.
+
+        Raises:
+            VideoError: (a `ValueError`) if the source cannot be read; says why.
+        """
+        return torch.stack([clip for _, clip in self._clips(source)])
+
+    def predict(self, source: Source) -> dict[str, float]:
+        """Region to probability, the mean over the windows of a long video.
+
+        Args:
+            source: as for `preprocess`; or what `preprocess` gave, a float `(B, 3, T, H, W)` or `(3, T, H, W)`.
+
+        Raises:
+            VideoError: (a `ValueError`) if the source cannot be read; says why.
+        """
+        spec = self._spec()
+        if isinstance(source, Tensor) and source.is_floating_point():
+            rows = self._probabilities(source if source.ndim == 5 else source[None])
+        else:
+            windows = [list(window.probabilities.values()) for window in self.predict_windows(source)]
+            rows = torch.tensor(windows)
+        return dict(zip(spec.labels, rows.mean(dim=0).tolist(), strict=True))
+
+    def predict_windows(
+        self, source: Source, progress: Callable[[float, float | None], None] | None = None
+    ) -> Iterator[WindowPrediction]:
+        """One prediction per window, as the video is decoded: the timeline of a long video.
+
+        Args:
+            source: as for `preprocess`.
+            progress: called with the seconds read and the seconds in all (None if not known).
+
+        Raises:
+            VideoError: (a `ValueError`) if the source cannot be read; says why.
+        """
+        labels = self._spec().labels
+        for window, clip in self._clips(source, progress):
+            probabilities = dict(zip(labels, self._probabilities(clip[None])[0].tolist(), strict=True))
+            yield WindowPrediction(window.start, window.end, probabilities, window.frames)
+
+    def save_pretrained(self, folder: str | Path, dtype: torch.dtype | None = None) -> Path:
+        """Write `config.json` and `model.safetensors`; see `amge.hub.save_pretrained`."""
+        from amge.hub.local import save_pretrained
+
+        return save_pretrained(self, folder, dtype)
+
+    @staticmethod
+    def from_pretrained(folder: str | Path, **overrides: object) -> "MuscleModel":
+        """Load a folder that `save_pretrained` wrote; see `amge.hub.from_pretrained`."""
+        from amge.hub.local import from_pretrained
+
+        return from_pretrained(folder, **overrides)
+
+    def _spec(self) -> ModelSpec:
+        if self.spec is None:
+            raise ValueError("this model was put together by hand; without a spec it does not know its labels or input")
+        return self.spec
+
+    def _check(self, clip: Tensor) -> None:
+        if torch.compiler.is_compiling():
+            return
+        if clip.ndim != 5 or clip.shape[1] != 3:
+            raise ValueError(
+                f"expected a clip (B, 3, T, H, W), got {tuple(clip.shape)}; model.preprocess makes one from a video "
+                f"or from uint8 frames (T, H, W, 3)"
+            )
+        if not clip.is_floating_point():
+            raise ValueError(f"expected a normalised floating-point clip, got {clip.dtype}; model.preprocess makes one")
+
+    def _clips(self, source: Source, progress: Callable[[float, float | None], None] | None = None) -> Iterator:
+        from amge.data.video import windows  # PyAV, which models on tensors do without
+
+        spec = self._spec()
+        for window in windows(source, spec.frames, seconds=spec.seconds, progress=progress):
+            yield window, to_clip(window.frames, spec.size, spec.mean, spec.std)
+
+    @torch.inference_mode()
+    def _probabilities(self, clip: Tensor) -> Tensor:
+        """A clip `(B, 3, T, H, W)` to probabilities `(B, K)`, in eval mode whatever mode the model is in."""
+        spec, training = self._spec(), self.training
+        parameter = next(self.parameters())
+        clip = clip.to(parameter.device, parameter.dtype)
+        self.eval()
+        try:
+            logits = self(rgb_diff(clip) if spec.modality == "rgb_diff" else clip).float()
+        finally:
+            self.train(training)
+        return (logits.sigmoid() if spec.activation == "sigmoid" else logits.softmax(dim=-1)).cpu()

@@ -1,0 +1,113 @@
+"""The serialisable description of a model: plain values only, JSON both ways."""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from amge.errors import one_of
+from amge.muscles import REGION_IDS
+
+ACTIVATIONS = ("sigmoid", "softmax")
+MODALITIES = ("rgb", "rgb_diff")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSpec:
+    """What a builder needs to rebuild a model, and what a checkpoint must say so that `predict` obeys it.
+
+    Raises:
+        ValueError: for values that contradict one another, when made.
+    """
+
+    arch: str
+    """Name of the architecture, such as `transm3e-lite`."""
+    backbone: str
+    """Registered name; its constructor takes `backbone_args`, `frames` and `size`."""
+    backbone_args: Mapping[str, Any] = field(default_factory=dict)
+    banks: tuple[str, ...] = ("main",)
+    """Token banks in the order of the sequence; two of them are fused, the first as `main`."""
+    tokens: int = len(REGION_IDS)
+    """Muscle tokens per bank, `M`."""
+    fusion: str | None = None
+    """Registered name, or None for a model of one bank."""
+    fusion_args: Mapping[str, Any] = field(default_factory=dict)
+    head: str = "mean"
+    head_args: Mapping[str, Any] = field(default_factory=dict)
+
+    labels: tuple[str, ...] = REGION_IDS
+    """What each logit stands for, in order."""
+    activation: str = "sigmoid"
+    threshold: float = 0.5
+    """Probability from which a label counts as active."""
+    modality: str = "rgb"
+    """What the model sees: `rgb`, or `rgb_diff` (a teacher)."""
+    frames: int = 8
+    """Frames per clip, `T`."""
+    size: int = 224
+    """Height and width of a clip in pixels."""
+    seconds: float = 10.0
+    """Length of the window of a long video that one clip is sampled from."""
+    mean: tuple[float, ...] = (0.485, 0.456, 0.406)
+    std: tuple[float, ...] = (0.229, 0.224, 0.225)
+    """Per channel, of pixels in 0..1."""
+
+    tag: str | None = None
+    """Of a trained checkpoint: what it was trained on and how, as in `transm3e-lite.open-exercise`."""
+    licence: str | None = None
+    """Of the weights."""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        one_of("activation", self.activation, ACTIVATIONS)
+        one_of("modality", self.modality, MODALITIES)
+        for name in ("tokens", "frames", "size"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise ValueError(f"{name} must be a whole number from 1 up, got {value!r}")
+        if not self.labels or len(set(self.labels)) != len(self.labels):
+            raise ValueError("labels must be distinct names, at least one")
+        if not 0 <= self.threshold <= 1:
+            raise ValueError(f"threshold must lie in 0..1, got {self.threshold}")
+        if len(self.banks) != (1 if self.fusion is None else 2):
+            raise ValueError(
+                f"a model has one bank of tokens and no fusion, or two banks and a fusion; "
+                f"got banks={self.banks} and fusion={self.fusion!r}"
+            )
+
+    @property
+    def name(self) -> str:
+        """`arch.tag`, or the arch alone."""
+        return f"{self.arch}.{self.tag}" if self.tag else self.arch
+
+    def replace(self, **overrides: Any) -> "ModelSpec":
+        """A copy with other values. Raises `ValueError` for an unknown field, with the closest names."""
+        fields = [f.name for f in dataclasses.fields(self)]
+        for name in overrides:
+            one_of("spec field", name, fields)
+        return dataclasses.replace(self, **overrides)
+
+    def to_json(self) -> str:
+        return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> "ModelSpec":
+        """The spec that `to_json` wrote.
+
+        Raises:
+            ValueError: for anything that is not such a spec: broken JSON, unknown, missing or wrong fields.
+        """
+        try:
+            values = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"not JSON: {error}") from None
+        if not isinstance(values, dict):
+            raise ValueError(f"a spec is a JSON object, got {type(values).__name__}")
+        fields = {f.name: f for f in dataclasses.fields(cls)}
+        for name in values:
+            one_of("spec field", name, fields)
+        try:
+            return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+        except TypeError as error:
+            raise ValueError(f"not a model spec: {error}") from None

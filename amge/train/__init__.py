@@ -1,0 +1,1 @@
+"""The two-stage training recipe; needs `pip install amge[train]`."""

@@ -1,0 +1,139 @@
+"""The two-stage recipe of the paper, for the open exercise photographs.
+
+Stage 1 trains tokens alone, once on RGB and once on RGB differences. Stage 2 starts a student with a second bank and a
+fusion from the RGB model, with the difference model as its frozen teacher.
+"""
+
+import re
+from pathlib import Path
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, ModelCheckpoint
+from lightning.pytorch.loggers import CSVLogger
+from torch.utils.data import DataLoader, DistributedSampler
+
+from amge.builder import assemble
+from amge.data.open_exercise import load
+from amge.hub.local import from_pretrained, save_pretrained
+from amge.model import MuscleModel
+from amge.spec import ModelSpec
+from amge.train.clips import Clips, cached_pool
+from amge.train.imagenet import load_efficientnet_lite0
+from amge.train.stage import Stage
+
+EARLY = re.compile(r"conv_stem|bn1\.|blocks\.[012]\.")
+"""Stem and first three stages of EfficientNet: generic filters, kept as ImageNet left them."""
+
+
+class SeedEpoch(Callback):
+    """All chance of an epoch depends on seed and epoch alone, so that a resumed run repeats an uninterrupted one."""
+
+    def __init__(self, clips: Clips) -> None:
+        self.clips = clips
+
+    def on_train_epoch_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        self.clips.epoch = trainer.current_epoch
+        torch.manual_seed(self.clips.seed * 1000 + trainer.current_epoch)
+
+
+def tokens_alone(spec: ModelSpec, modality: str) -> ModelSpec:
+    """The spec of stage 1: one bank and no fusion, `main` on RGB or `sender` on an auxiliary modality."""
+    bank = "main" if modality == "rgb" else "sender"
+    return spec.replace(banks=(bank,), fusion=None, fusion_args={}, modality=modality)
+
+
+def start_from(model: MuscleModel, trained: MuscleModel) -> None:
+    """Copy everything that both models have; the receiver bank and the fusion keep their fresh weights."""
+    own = model.state_dict()
+    shared = {k: v for k, v in trained.state_dict().items() if k in own and own[k].shape == v.shape}
+    model.load_state_dict(shared, strict=False)
+
+
+def fit(stage: Stage, clips: Clips, folder: Path, epochs: int, batch_size: int) -> MuscleModel:
+    """Train to the end, going on from the folder's last checkpoint if there is one, and save the averaged weights."""
+    sampler = DistributedSampler(clips, num_replicas=1, rank=0, seed=clips.seed)  # one that shuffles by epoch
+    loader = DataLoader(clips, batch_size, sampler=sampler, drop_last=True)
+    trainer = L.Trainer(
+        max_epochs=epochs,
+        accelerator="auto",
+        devices=1,
+        default_root_dir=folder,
+        logger=CSVLogger(folder, name="", version=""),
+        gradient_clip_val=1.0,
+        log_every_n_steps=10,
+        enable_model_summary=False,
+        callbacks=[
+            SeedEpoch(clips),
+            EMAWeightAveraging(decay=0.995),
+            ModelCheckpoint(folder, save_last=True, save_top_k=0),
+        ],
+    )
+    trainer.fit(stage, loader, ckpt_path="last" if (folder / "last.ckpt").exists() else None)
+    save_pretrained(stage.model.cpu(), folder)
+    return stage.model.eval()
+
+
+def train(
+    spec: ModelSpec,
+    data: str | Path,
+    out: str | Path,
+    stages: tuple[str, ...] = ("rgb", "rgb_diff", "student"),
+    epochs: tuple[int, int] = (24, 6),
+    distill: bool = True,
+    frames: tuple[int, int] = (2, 4),
+    size: int = 160,
+    figures: float = 0.5,
+    batch_size: int = 16,
+    seed: int = 0,
+) -> MuscleModel:
+    """Run the recipe; a stage that is done is loaded, one that was cut off goes on.
+
+    Args:
+        spec: of the student to end with.
+        data: folder of the prepared open exercise photographs.
+        out: run folder; each stage has its own folder in it.
+        stages: which to run now; `student` needs the results of the others in `out`.
+        epochs: of stage 1 and of stage 2.
+        distill: False trains the student of stage 2 without a teacher.
+        frames: frames per training clip in stage 1 and stage 2; the model interpolates its tables of position.
+        size: side of training clips in pixels.
+        figures: rendered clips an epoch, in photograph pairs.
+        batch_size: clips a step.
+        seed: of all chance.
+
+    Returns:
+        the model of the last stage run, in eval mode.
+    """
+    out = Path(out)
+    exercises = load(data, "train")
+    pool = cached_pool(out / "figures.npz", exercises, frames=frames[1], size=size, repeats=2, extra=500, seed=seed)
+
+    def stage(name: str, spec: ModelSpec, number: int, start: MuscleModel | None, **options: object) -> MuscleModel:
+        folder = out / name
+        if (folder / "model.safetensors").exists():
+            return from_pretrained(folder)
+        L.seed_everything(seed, verbose=False)
+        clips = Clips(exercises, pool, frames[number], size, figures, seed + number)
+        model = assemble(spec)
+        if start:
+            start_from(model, start)
+        else:
+            load_efficientnet_lite0(model.backbone.encoder)
+        for key, parameter in model.backbone.encoder.named_parameters():
+            parameter.requires_grad_(not EARLY.match(key))
+        steps = epochs[number] * (len(clips) // batch_size)
+        return fit(Stage(model, spec.modality, steps=steps, **options), clips, folder, epochs[number], batch_size)
+
+    model = None
+    tune = {"lr": 5e-4, "encoder_lr": 5e-5}
+    if spec.fusion is None:  # one bank: nothing to distil into
+        return stage("student", spec, 1, stage("rgb", spec, 0, None), **tune)
+    for modality in ("rgb", "rgb_diff"):
+        if modality in stages:
+            model = stage(modality, tokens_alone(spec, modality), 0, None)
+    if "student" in stages:
+        teacher = from_pretrained(out / "rgb_diff") if distill else None
+        name = "student" if distill else "student-without-kd"
+        model = stage(name, spec, 1, from_pretrained(out / "rgb"), teacher=teacher, **tune)
+    return model

@@ -1,0 +1,119 @@
+"""One training stage as a Lightning module: classification, token distillation and joint localisation."""
+
+from collections.abc import Callable
+
+import lightning as L
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from amge.data.modality import rgb_diff
+from amge.distill import TokenDistillation
+from amge.model import MuscleModel
+
+JOINTS = 17
+
+
+class Stage(L.LightningModule):
+    """Trains `model`; with a `teacher`, also distils its sender tokens into the model's receiver bank.
+
+    The loss is BCE on the sigmoid, plus the distillation of eq. 1 with equal weight, plus a localisation term that is
+    not in the paper: a linear read-out of the patches must say in which cell each joint lies (cross-entropy over the
+    cells of a frame). It makes the patches carry the pose; the read-out is thrown away after training.
+
+    Args:
+        model: the student, or in stage 1 the model of either modality.
+        modality: `rgb` or `rgb_diff`; what `model` sees.
+        teacher: trained on `rgb_diff`; stays frozen and in eval mode.
+        lr: peak learning rate of new parts; the encoder's is `encoder_lr`.
+        encoder_lr: of the pretrained image encoder.
+        weight_decay: of matrices; vectors and tokens have none.
+        joints: weight of the localisation term.
+        smoothing: of the labels.
+        steps: in all, for the cosine schedule.
+    """
+
+    def __init__(
+        self,
+        model: MuscleModel,
+        modality: str = "rgb",
+        teacher: MuscleModel | None = None,
+        lr: float = 1e-3,
+        encoder_lr: float = 2e-4,
+        weight_decay: float = 0.05,
+        joints: float = 0.1,
+        smoothing: float = 0.05,
+        steps: int = 1000,
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.teacher = teacher.requires_grad_(False).eval() if teacher else None
+        self.distill = TokenDistillation()
+        self.locate = nn.Linear(model.backbone.out_channels, JOINTS)
+        self.modality, self.steps = modality, steps
+        self.lr, self.encoder_lr, self.weight_decay = lr, encoder_lr, weight_decay
+        self.joints, self.smoothing = joints, smoothing
+        spec = model.spec
+        self.register_buffer("mean", torch.tensor(spec.mean).view(1, 3, 1, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(spec.std).view(1, 3, 1, 1, 1), persistent=False)
+
+    def train(self, mode: bool = True) -> "Stage":
+        """Batch norm of the encoder keeps its ImageNet statistics, the teacher stays in eval mode."""
+        super().train(mode)
+        for module in self.model.backbone.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.eval()
+        if self.teacher:
+            self.teacher.eval()
+        return self
+
+    def training_step(self, batch: dict[str, Tensor], index: int) -> Tensor:
+        clip = (batch["clip"] - self.mean) / self.std
+        features = self.model.forward_features(rgb_diff(clip) if self.modality == "rgb_diff" else clip)
+        logits = self.model.forward_head(features)
+        target = batch["target"] * (1 - self.smoothing) + self.smoothing * batch["target"].mean(dim=0)
+        losses = {"bce": F.binary_cross_entropy_with_logits(logits, target)}
+        if self.teacher:
+            with torch.no_grad():
+                sender = self.teacher.forward_features(rgb_diff(clip)).block_tokens["sender"]
+            losses["kd"] = self.distill(features.block_tokens["receiver"], sender)
+        if self.joints:
+            losses["joints"] = self.joints * self.localisation(features.patches, features.grid, batch)
+        self.log_dict(losses, prog_bar=True)
+        return torch.stack(list(losses.values())).sum()
+
+    def localisation(self, patches: Tensor, grid: tuple[int, int, int], batch: dict[str, Tensor]) -> Tensor:
+        """Cross-entropy between each visible joint's cell and the read-out of the patches `(B, N, C)`."""
+        frames, height, width = grid
+        logits = rearrange(self.locate(patches), "b (t n) j -> b t j n", t=frames)
+        side = torch.tensor([width, height], device=patches.device) / batch["clip"].shape[-1]
+        cell = (batch["keypoints"][..., :2] * side).long()
+        visible = batch["keypoints"][..., 2] > 0.3
+        visible &= (cell >= 0).all(-1) & (cell[..., 0] < width) & (cell[..., 1] < height)
+        if not visible.any():
+            return logits.sum() * 0
+        index = cell[..., 1] * width + cell[..., 0]
+        return F.cross_entropy(logits[visible], index[visible])
+
+    def configure_optimizers(self) -> dict:
+        groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+        for name, parameter in self.named_parameters():
+            if parameter.requires_grad:
+                lr = self.encoder_lr if "backbone.encoder" in name else self.lr
+                decay = self.weight_decay if parameter.ndim > 1 and "tokens" not in name else 0.0
+                groups.setdefault((lr, decay), []).append(parameter)
+        optimizer = torch.optim.AdamW(
+            [{"params": params, "lr": lr, "weight_decay": decay} for (lr, decay), params in groups.items()]
+        )
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, [group["lr"] for group in optimizer.param_groups], total_steps=self.steps, pct_start=0.05
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def freeze_early(encoder: nn.Module, layers: Callable[[str], bool]) -> None:
+    """Stop the gradient of the parameters whose name `layers` accepts; the backward pass then ends above them."""
+    for name, parameter in encoder.named_parameters():
+        if layers(name):
+            parameter.requires_grad_(False)
