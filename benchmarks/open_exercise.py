@@ -1,0 +1,44 @@
+"""mAP of a model on the open exercise photographs, as JSON.
+
+python benchmarks/open_exercise.py --model transm3e-lite --data FOLDER
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+
+import amge
+from amge.data.open_exercise import load, to_frames
+from amge.metrics import mean_average_precision
+
+
+def evaluate(model: amge.MuscleModel, data: str | Path, split: str) -> float:
+    """mAP in percent, macro over the regions that occur in the split."""
+    exercises = load(data, split)
+    frames = model.spec.frames
+    scores = [list(model.predict(to_frames(exercise, frames)).values()) for exercise in exercises]
+    return 100 * mean_average_precision(np.stack([e.target for e in exercises]), np.array(scores))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", required=True, help="name with shipped weights, or folder of a checkpoint")
+    parser.add_argument("--data", required=True, help="folder of the prepared open exercise photographs")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    if Path(options.model).is_dir():
+        model = amge.from_pretrained(options.model)
+    else:
+        model = amge.build(options.model, pretrained=True)
+    splits = ("val_seen", "val_unseen")
+    scores = {split: round(evaluate(model, options.data, split), 2) for split in splits}
+    scores["mean"] = round(sum(scores[split] for split in splits) / 2, 2)
+    print(json.dumps({"model": model.spec.name, "mAP": scores}))
+
+
+if __name__ == "__main__":
+    main()
