@@ -84,10 +84,11 @@ def spec(name: str) -> ModelSpec:
     Raises:
         ValueError: for an unknown name, with the closest ones.
     """
+    from amge.hub.local import read_spec
     from amge.hub.weights import shipped
 
     if name in (folders := shipped()):
-        return ModelSpec.from_json((folders[name] / "config.json").read_text())
+        return read_spec(folders[name])
     return MODELS[one_of("model", name, list_models())]()
 
 
@@ -125,14 +126,14 @@ def build(name: str, pretrained: bool | str | Path = False, **overrides: Any) ->
     Raises:
         ValueError: for an unknown name, field or part, or if there are no weights that fit.
     """
-    from amge.hub.local import load_weights
+    from amge.hub.local import load_weights, read_spec
     from amge.hub.weights import find
 
     if not pretrained:
         return assemble(spec(name).replace(**overrides))
     one_of("model", name, list_models())
     folder = find(name, pretrained)
-    saved = ModelSpec.from_json((folder / "config.json").read_text())
+    saved = read_spec(folder)
     if saved.arch != name.split(".")[0]:
         raise ValueError(f"{folder} holds a {saved.arch!r}, not a {name!r}")
     return load_weights(assemble(saved.replace(**overrides)), folder)

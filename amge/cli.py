@@ -212,15 +212,15 @@ def info(
     import torch
 
     import amge
+    from amge.hub.local import read_spec
 
     with one_line_errors():
-        if os.path.exists(name) or os.sep in name:
-            network = amge.from_pretrained(name)
-        else:
-            with torch.device("meta"):
-                network = amge.assemble(amge.spec(name))
+        folder = os.path.exists(name) or os.sep in name
+        spec = read_spec(Path(name)) if folder else amge.spec(name)
+        with torch.device("meta"):
+            network = amge.assemble(spec)
         parameters = sum(p.numel() for p in network.parameters())
-        print_plain(out, json.dumps({"parameters": parameters, **json.loads(network.spec.to_json())}, indent=2))
+        print_plain(out, json.dumps({"parameters": parameters, **json.loads(spec.to_json())}, indent=2))
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from amge.backbones.contract import Backbone
 from amge.data.modality import rgb_diff
 from amge.data.preprocess import to_clip
 from amge.spec import ModelSpec
@@ -63,7 +64,7 @@ class MuscleModel(nn.Module):
 
     def __init__(
         self,
-        backbone: nn.Module,
+        backbone: Backbone,
         bank: TokenBank,
         fusion: nn.Module | None,
         head: nn.Module,

@@ -107,7 +107,8 @@ class ModelSpec:
         fields = {f.name: f for f in dataclasses.fields(cls)}
         for name in values:
             one_of("spec field", name, fields)
+        arguments: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
         try:
-            return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+            return cls(**arguments)
         except TypeError as error:
             raise ValueError(f"not a model spec: {error}") from None

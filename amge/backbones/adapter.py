@@ -10,7 +10,7 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from amge.backbones.output import BackboneOutput
+from amge.backbones.contract import BackboneOutput
 
 
 class TokenDecoder(nn.Module):
@@ -79,7 +79,8 @@ class TokenDecoder(nn.Module):
                 level = F.interpolate(level, size=grid[1:], mode="bilinear", align_corners=False)
             total = total + level
         patches = self.norm_patches(rearrange(total, "(b t) c h w -> b t h w c", t=frames))
-        space, time = self.position_space, self.position_time
+        space: Tensor = self.position_space
+        time: Tensor = self.position_time
         if space.shape[-2:] != grid[1:]:
             space = F.interpolate(space, size=grid[1:], mode="bilinear", align_corners=False)
         if time.shape[-1] != frames:

@@ -4,16 +4,17 @@ Shapes: `B` batch, `T H W` grid, `N` patches, `M'` tokens, `C` channels.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from einops import rearrange
 from torch import Tensor, nn
 
 from amge.backbones.adapter import TokenDecoder
-from amge.backbones.output import BackboneOutput
+from amge.backbones.contract import Backbone, BackboneOutput
 
 
-class Frames(nn.Module):
+class Frames(Backbone):
     """Encodes each frame by itself and lets tokens read all frames through a `TokenDecoder`.
 
     Args:
@@ -25,22 +26,10 @@ class Frames(nn.Module):
         super().__init__()
         self.encoder = encoder
         self.adapter = adapter
-
-    @property
-    def token_dim(self) -> int:
-        return self.adapter.token_dim
-
-    @property
-    def embed_dims(self) -> tuple[int, ...]:
-        return self.adapter.embed_dims
-
-    @property
-    def reduces(self) -> tuple[bool, ...]:
-        return self.adapter.reduces
-
-    @property
-    def out_channels(self) -> int:
-        return self.adapter.out_channels
+        self.token_dim = adapter.token_dim
+        self.embed_dims = adapter.embed_dims
+        self.reduces = adapter.reduces
+        self.out_channels = adapter.out_channels
 
     def forward(self, clip: Tensor, tokens: Tensor | None = None) -> BackboneOutput:
         """A clip `(B, 3, T, H, W)` and tokens `(B, M', C)` or None."""
@@ -53,7 +42,7 @@ def timm_frames(
     levels: Sequence[int] = (-2, -1),
     frames: int = 8,
     size: int = 224,
-    **adapter: float,
+    **adapter: Any,
 ) -> Frames:
     """Build `Frames` on a `timm` model with random weights (a checkpoint or the training recipe brings real ones).
 
@@ -73,10 +62,10 @@ def timm_frames(
 
     one_of("timm model", encoder, timm.list_models())
     try:
-        model = timm.create_model(encoder, features_only=True, out_indices=tuple(levels))
+        model: Any = timm.create_model(encoder, features_only=True, out_indices=tuple(levels))
     except (RuntimeError, AssertionError, AttributeError) as error:
         raise ValueError(f"timm model {encoder!r} gives no feature maps at levels {tuple(levels)}: {error}") from error
     model.to(memory_format=torch.channels_last)  # what CPU and GPU convolutions are fastest in
     reduction = model.feature_info.reduction()[0]
     side = -(-size // reduction)
-    return Frames(model, TokenDecoder(model.feature_info.channels(), (frames, side, side), **adapter))  # type: ignore[arg-type]
+    return Frames(model, TokenDecoder(model.feature_info.channels(), (frames, side, side), **adapter))

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from amge.model import MuscleModel
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
+PICKLES = (".pth", ".pt", ".bin", ".ckpt", ".pkl", ".pickle")
 
 
 def save_pretrained(model: "MuscleModel", folder: str | Path, dtype: torch.dtype | None = None) -> Path:
@@ -63,7 +64,7 @@ def load_weights(model: "MuscleModel", folder: Path) -> "MuscleModel":
     """
     path = folder / WEIGHTS
     if not path.is_file():
-        pickles = [p.name for suffix in ("*.pth", "*.pt", "*.bin", "*.ckpt", "*.pkl") for p in folder.glob(suffix)]
+        pickles = sorted(path.name for path in folder.iterdir() if path.suffix in PICKLES)
         hint = f"; {pickles[0]} is a pickle, which can run code and is never opened" if pickles else ""
         raise ValueError(f"{folder} has no {WEIGHTS}{hint}")
     try:
@@ -103,17 +104,23 @@ def from_pretrained(folder: str | Path, **overrides: object) -> "MuscleModel":
     from amge.builder import assemble
 
     folder = Path(folder)
+    return load_weights(assemble(read_spec(folder).replace(**overrides)), folder)
+
+
+def read_spec(folder: Path) -> ModelSpec:
+    """The spec of a checkpoint folder.
+
+    Raises:
+        ValueError: if the folder is not a checkpoint or its config is broken.
+    """
+    if folder.suffix in PICKLES and folder.is_file():
+        raise ValueError(f"{folder} is a pickle, which can run code and is never opened; give a folder with {WEIGHTS}")
     if not folder.is_dir():
-        kind = (
-            "is a file; give the folder that holds config.json and model.safetensors"
-            if folder.exists()
-            else "does not exist"
-        )
-        raise ValueError(f"{folder} {kind}")
-    if not (folder / CONFIG).is_file():
-        raise ValueError(f"{folder} has no {CONFIG}, so it is not an amge checkpoint")
+        kind = "is not a folder" if folder.exists() else "does not exist"
+        raise ValueError(f"{folder} {kind}; give the folder that holds {CONFIG} and {WEIGHTS}")
     try:
-        spec = ModelSpec.from_json((folder / CONFIG).read_text())
+        return ModelSpec.from_json((folder / CONFIG).read_text())
+    except FileNotFoundError:
+        raise ValueError(f"{folder} has no {CONFIG}, so it is not an amge checkpoint") from None
     except (ValueError, OSError) as error:
         raise ValueError(f"{folder / CONFIG}: {error}") from None
-    return load_weights(assemble(spec.replace(**overrides)), folder)

@@ -6,15 +6,13 @@ from typing import Annotated
 import typer
 
 import amge
-from amge.train.recipe import train
-
-STAGES = ("rgb", "rgb_diff", "student")
+from amge.train.recipe import STAGES, train
 
 
 def main(
+    data: Annotated[Path, typer.Option(help="Folder of the prepared open exercise photographs.")],
+    out: Annotated[Path, typer.Option(help="Run folder; run again to go on after a cut.")],
     name: Annotated[str, typer.Argument(help="Model to train, from `amge list`.")] = "transm3e-lite",
-    data: Annotated[Path, typer.Option(help="Folder of the prepared open exercise photographs.")] = ...,
-    out: Annotated[Path, typer.Option(help="Run folder; run again to go on after a cut.")] = ...,
     stage: Annotated[list[str] | None, typer.Option(help=f"Only these of {', '.join(STAGES)}.")] = None,
     epochs: Annotated[tuple[int, int], typer.Option(help="Of stage 1 and stage 2.")] = (24, 6),
     distill: Annotated[bool, typer.Option(help="MCTKD in stage 2.")] = True,
@@ -27,7 +25,7 @@ def main(
     spec = amge.spec(name)
     if not tokens:
         spec = spec.replace(tokens=1, banks=("main",), fusion=None, fusion_args={})
-    train(spec, data, out, tuple(stage or STAGES), epochs, distill, frames, size, seed=seed)
+    train(spec, data, out, tuple(stage) if stage else STAGES, epochs, distill, frames, size, seed=seed)
 
 
 if __name__ == "__main__":

@@ -55,8 +55,8 @@ def random_texture(size: tuple[int, int], rng: np.random.Generator) -> np.ndarra
     picture = Image.fromarray((weight * colours[0] + (1 - weight) * colours[1]).astype(np.uint8))
     brush = ImageDraw.Draw(picture)
     for _ in range(rng.integers(0, 6)):
-        x, y = rng.integers(0, size[1]), rng.integers(0, size[0])
-        w, h = rng.integers(5, size[1] // 2 + 6), rng.integers(5, size[0] // 2 + 6)
+        x, y = int(rng.integers(0, size[1])), int(rng.integers(0, size[0]))
+        w, h = int(rng.integers(5, size[1] // 2 + 6)), int(rng.integers(5, size[0] // 2 + 6))
         brush.rectangle((x, y, x + w, y + h), fill=tuple(rng.integers(0, 256, 3).tolist()))
     return np.asarray(picture)
 

@@ -145,11 +145,11 @@ class Clips(Dataset):
         rng = np.random.default_rng([self.seed, self.epoch, index])
         if index < len(self.exercises):
             exercise = self.exercises[index]
-            other = self.exercises[rng.integers(len(self.exercises))].photos[0]
+            other = self.exercises[int(rng.integers(len(self.exercises)))].photos[0]
             frames, joints = from_photos(exercise, self.frames, rng, other)
             target = exercise.target
         else:
-            frames, joints, target = self.pool[rng.integers(len(self.pool))]
+            frames, joints, target = self.pool[int(rng.integers(len(self.pool)))]
             chosen = np.sort(rng.permutation(len(frames))[: self.frames])
             frames, joints = frames[chosen], joints[chosen]
         clip, joints = frame_person(frames, joints, self.size, rng)

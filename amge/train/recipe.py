@@ -6,6 +6,7 @@ fusion from the RGB model, with the difference model as its frozen teacher.
 
 import re
 from pathlib import Path
+from typing import Any
 
 import lightning as L
 import torch
@@ -15,6 +16,7 @@ from torch.utils.data import DataLoader, DistributedSampler
 
 from amge.builder import assemble
 from amge.data.open_exercise import load
+from amge.errors import one_of
 from amge.hub.local import from_pretrained, save_pretrained
 from amge.model import MuscleModel
 from amge.spec import ModelSpec
@@ -24,6 +26,8 @@ from amge.train.stage import Stage
 
 EARLY = re.compile(r"conv_stem|bn1\.|blocks\.[012]\.")
 """Stem and first three stages of EfficientNet: generic filters, kept as ImageNet left them."""
+
+STAGES = ("rgb", "rgb_diff", "student")
 
 
 class SeedEpoch(Callback):
@@ -52,7 +56,9 @@ def start_from(model: MuscleModel, trained: MuscleModel) -> None:
 
 def fit(stage: Stage, clips: Clips, folder: Path, epochs: int, batch_size: int) -> MuscleModel:
     """Train to the end, going on from the folder's last checkpoint if there is one, and save the averaged weights."""
-    sampler = DistributedSampler(clips, num_replicas=1, rank=0, seed=clips.seed)  # one that shuffles by epoch
+    sampler: DistributedSampler = DistributedSampler(
+        clips, num_replicas=1, rank=0, seed=clips.seed
+    )  # one that shuffles by epoch
     loader = DataLoader(clips, batch_size, sampler=sampler, drop_last=True)
     trainer = L.Trainer(
         max_epochs=epochs,
@@ -78,7 +84,7 @@ def train(
     spec: ModelSpec,
     data: str | Path,
     out: str | Path,
-    stages: tuple[str, ...] = ("rgb", "rgb_diff", "student"),
+    stages: tuple[str, ...] = STAGES,
     epochs: tuple[int, int] = (24, 6),
     distill: bool = True,
     frames: tuple[int, int] = (2, 4),
@@ -104,36 +110,41 @@ def train(
 
     Returns:
         the model of the last stage run, in eval mode.
+
+    Raises:
+        ValueError: for an unknown stage, or if a stage needs one that has not been run.
     """
+    if not stages:
+        raise ValueError(f"stages is empty; valid: {', '.join(STAGES)}")
+    for name in stages:
+        one_of("stage", name, STAGES)
     out = Path(out)
     exercises = load(data, "train")
     pool = cached_pool(out / "figures.npz", exercises, frames=frames[1], size=size, repeats=2, extra=500, seed=seed)
 
-    def stage(name: str, spec: ModelSpec, number: int, start: MuscleModel | None, **options: object) -> MuscleModel:
+    def stage(name: str, spec: ModelSpec, number: int, start: MuscleModel | None, **options: Any) -> MuscleModel:
         folder = out / name
         if (folder / "model.safetensors").exists():
             return from_pretrained(folder)
         L.seed_everything(seed, verbose=False)
         clips = Clips(exercises, pool, frames[number], size, figures, seed + number)
         model = assemble(spec)
+        encoder: Any = model.backbone.encoder
         if start:
             start_from(model, start)
         else:
-            load_efficientnet_lite0(model.backbone.encoder)
-        for key, parameter in model.backbone.encoder.named_parameters():
+            load_efficientnet_lite0(encoder)
+        for key, parameter in encoder.named_parameters():
             parameter.requires_grad_(not EARLY.match(key))
         steps = epochs[number] * (len(clips) // batch_size)
         return fit(Stage(model, spec.modality, steps=steps, **options), clips, folder, epochs[number], batch_size)
 
-    model = None
     tune = {"lr": 5e-4, "encoder_lr": 5e-5}
     if spec.fusion is None:  # one bank: nothing to distil into
         return stage("student", spec, 1, stage("rgb", spec, 0, None), **tune)
-    for modality in ("rgb", "rgb_diff"):
-        if modality in stages:
-            model = stage(modality, tokens_alone(spec, modality), 0, None)
+    done = [stage(m, tokens_alone(spec, m), 0, None) for m in ("rgb", "rgb_diff") if m in stages]
     if "student" in stages:
         teacher = from_pretrained(out / "rgb_diff") if distill else None
         name = "student" if distill else "student-without-kd"
-        model = stage(name, spec, 1, from_pretrained(out / "rgb"), teacher=teacher, **tune)
-    return model
+        done.append(stage(name, spec, 1, from_pretrained(out / "rgb"), teacher=teacher, **tune))
+    return done[-1]

@@ -1,10 +1,9 @@
 """One training stage as a Lightning module: classification, token distillation and joint localisation."""
 
-from collections.abc import Callable
-
 import lightning as L
 import torch
 from einops import rearrange
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -34,6 +33,9 @@ class Stage(L.LightningModule):
         steps: in all, for the cosine schedule.
     """
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(
         self,
         model: MuscleModel,
@@ -54,7 +56,8 @@ class Stage(L.LightningModule):
         self.modality, self.steps = modality, steps
         self.lr, self.encoder_lr, self.weight_decay = lr, encoder_lr, weight_decay
         self.joints, self.smoothing = joints, smoothing
-        spec = model.spec
+        if (spec := model.spec) is None:
+            raise ValueError("a model put together by hand has no spec; build it by name to train it")
         self.register_buffer("mean", torch.tensor(spec.mean).view(1, 3, 1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(spec.std).view(1, 3, 1, 1, 1), persistent=False)
 
@@ -96,7 +99,7 @@ class Stage(L.LightningModule):
         index = cell[..., 1] * width + cell[..., 0]
         return F.cross_entropy(logits[visible], index[visible])
 
-    def configure_optimizers(self) -> dict:
+    def configure_optimizers(self) -> OptimizerLRScheduler:
         groups: dict[tuple[float, float], list[nn.Parameter]] = {}
         for name, parameter in self.named_parameters():
             if parameter.requires_grad:
@@ -110,10 +113,3 @@ class Stage(L.LightningModule):
             optimizer, [group["lr"] for group in optimizer.param_groups], total_steps=self.steps, pct_start=0.05
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-
-
-def freeze_early(encoder: nn.Module, layers: Callable[[str], bool]) -> None:
-    """Stop the gradient of the parameters whose name `layers` accepts; the backward pass then ends above them."""
-    for name, parameter in encoder.named_parameters():
-        if layers(name):
-            parameter.requires_grad_(False)

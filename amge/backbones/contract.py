@@ -1,0 +1,38 @@
+"""What every backbone takes, gives and states."""
+
+from typing import NamedTuple
+
+from torch import Tensor, nn
+
+
+class BackboneOutput(NamedTuple):
+    """Patches, grid and tokens of one forward pass.
+
+    `N = T * H * W` patch tokens on the grid `(T, H, W)`, `M'` tokens of all banks, `C` channels of the last block.
+    """
+
+    patches: Tensor
+    """`(B, N, C)`."""
+    grid: tuple[int, int, int]
+    """`(T, H, W)` of `patches`."""
+    tokens: Tensor | None
+    """`(B, M', C)` after the last block and the final norm, or None if none were given."""
+    block_tokens: tuple[Tensor, ...]
+    """`(B, M', C_i)` after each block, before any final norm: what distillation compares."""
+
+
+class Backbone(nn.Module):
+    """The sizes that a backbone states, and its call. A module that has them need not inherit from this."""
+
+    token_dim: int
+    """Channels of the tokens that it takes."""
+    embed_dims: tuple[int, ...]
+    """Channels of the tokens after each block."""
+    reduces: tuple[bool, ...]
+    """Whether each block shrinks the grid."""
+    out_channels: int
+    """Channels `C` of patches and tokens that it gives."""
+
+    def forward(self, clip: Tensor, tokens: Tensor | None = None) -> BackboneOutput:
+        """A clip `(B, 3, T, H, W)` and tokens `(B, M', token_dim)`, or None for patches alone."""
+        raise NotImplementedError(f"{type(self).__name__} defines no forward(clip, tokens)")
