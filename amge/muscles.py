@@ -139,5 +139,5 @@ def majority_vote(sources: Sequence[Iterable[str]]) -> tuple[str, ...]:
     """
     if not len(sources):
         raise ValueError("majority_vote needs at least one source")
-    votes = sum(encode(source if isinstance(source, str) else set(source)) for source in sources)
+    votes = np.sum([encode(source if isinstance(source, str) else set(source)) for source in sources], axis=0)
     return tuple(name for name, count in zip(REGION_IDS, votes, strict=True) if count >= max(1, len(sources) // 2))

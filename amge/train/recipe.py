@@ -72,7 +72,7 @@ def fit(stage: Stage, clips: Clips, folder: Path, epochs: int, batch_size: int) 
         callbacks=[
             SeedEpoch(clips),
             EMAWeightAveraging(decay=0.995),
-            ModelCheckpoint(folder, save_last=True, save_top_k=0),
+            ModelCheckpoint(folder, filename="last", enable_version_counter=False),
         ],
     )
     trainer.fit(stage, loader, ckpt_path="last" if (folder / "last.ckpt").exists() else None)
