@@ -1,6 +1,6 @@
 """From names to models: the registry of parts and of named models, and the one place that assembles them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, TypeVar
@@ -57,7 +57,7 @@ def register_model(function: Callable[[], ModelSpec]) -> Callable[[], ModelSpec]
 
 @register_model
 def transm3e_lite() -> ModelSpec:
-    """TransM³E on EfficientNet-Lite0 frames: 4.7 M parameters, for phones and CPUs."""
+    """TransM³E on EfficientNet-Lite0 frames: 4.8 M parameters, for phones and CPUs."""
     return ModelSpec(
         arch="transm3e-lite",
         backbone="timm-frames",
@@ -99,18 +99,18 @@ def assemble(spec: ModelSpec) -> MuscleModel:
         ValueError: for an unknown part, or arguments that a part refuses.
     """
 
-    def part(kind: str, name: str, **arguments: Any) -> nn.Module:
+    def part(kind: str, name: str, chosen: Mapping[str, Any], **given: Any) -> nn.Module:
         make = PARTS[kind][one_of(kind, name, PARTS[kind])]
         try:
-            return make(**arguments)
+            return make(**chosen, **given)
         except TypeError as error:
             raise ValueError(f"{kind} {name!r} does not take these arguments: {error}") from error
 
-    backbone: Any = part("backbone", spec.backbone, frames=spec.frames, size=spec.size, **spec.backbone_args)
+    backbone: Any = part("backbone", spec.backbone, spec.backbone_args, frames=spec.frames, size=spec.size)
     bank = TokenBank(spec.tokens, backbone.token_dim, spec.banks)
-    fusion: Any = spec.fusion and part("fusion", spec.fusion, dim=backbone.out_channels, **spec.fusion_args)
+    fusion: Any = spec.fusion and part("fusion", spec.fusion, spec.fusion_args, dim=backbone.out_channels)
     channels = fusion.out_channels if fusion else backbone.out_channels
-    head = part("head", spec.head, in_channels=channels, num_classes=len(spec.labels), **spec.head_args)
+    head = part("head", spec.head, spec.head_args, in_channels=channels, num_classes=len(spec.labels))
     return MuscleModel(backbone, bank, fusion or None, head, spec)
 
 

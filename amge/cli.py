@@ -70,11 +70,7 @@ def one_line_errors() -> Iterator[None]:
 
 
 def complain(error: Exception) -> None:
-    print_plain(err, f"error: {' '.join(str(error).split())}")
-
-
-def print_plain(console: Console, text: str) -> None:
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
+    typer.echo(f"error: {' '.join(str(error).split())}", err=True)
 
 
 def load(model: str) -> Any:
@@ -104,10 +100,9 @@ def predict(
     with one_line_errors():
         if as_json and as_csv:
             raise ValueError("--json and --csv exclude each other")
-        if save and len(videos) > 1 and save.suffix:
-            raise ValueError(f"--save {save} names one picture for {len(videos)} videos; give a folder")
         network = load(model)
         limit = network.spec.threshold if threshold is None else threshold
+        pictures = picture_paths(videos, save) if save else {}
     results, failed = [], False
     for video in videos:
         try:
@@ -116,17 +111,17 @@ def predict(
             rows = [list(w.probabilities.values()) for w in windows]
             means = [sum(column) / len(rows) for column in zip(*rows, strict=True)]
             result = Result(video, dict(zip(network.spec.labels, means, strict=True)), windows, limit)
-            if save:
-                picture(result, save if len(videos) == 1 else save / f"{Path(video).stem}.png")
+            if video in pictures:
+                picture(result, pictures[video])
             results.append(result)
         except (ValueError, OSError) as error:
             complain(error)
             failed = True
     if as_json and results:
         report_json = {"model": network.spec.name, "threshold": limit, "videos": [r.as_json() for r in results]}
-        print_plain(out, json.dumps(report_json, indent=2))
+        typer.echo(json.dumps(report_json, indent=2))
     elif as_csv and results:
-        print_plain(out, csv_rows(results))
+        typer.echo(csv_rows(results))
     else:
         for result in results:
             table(result)
@@ -137,10 +132,24 @@ def predict(
 @contextmanager
 def progress_bar(video: str) -> Iterator[Callable[[float, float | None], None]]:
     """A bar on standard error, on a terminal only, that leaves nothing behind."""
-    columns = TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn()
+    columns = TextColumn("{task.description}", markup=False), BarColumn(), TimeRemainingColumn()
     with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bar:
         task = bar.add_task(Path(video).name, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def picture_paths(videos: list[str], save: Path) -> dict[str, Path]:
+    """Where the picture of each video goes: to the file `save`, or for several videos into the folder `save`."""
+    if len(videos) == 1:
+        return {videos[0]: save}
+    if save.suffix:
+        raise ValueError(f"--save {save} names one picture for {len(videos)} videos; give a folder")
+    paths: dict[str, Path] = {}
+    for video in videos:
+        if (path := save / f"{Path(video).stem}.png") in paths.values():
+            raise ValueError(f"two videos would be drawn to {path}; rename one of them")
+        paths[video] = path
+    return paths
 
 
 def picture(result: Result, path: Path) -> None:
@@ -170,7 +179,7 @@ def table(result: Result) -> None:
     from amge.muscles import REGIONS
 
     names = {region.id: region.name for region in REGIONS}
-    rows = Table(title=result.video, title_justify="left", box=None, show_header=False, pad_edge=False)
+    rows = Table(title=Text(result.video), title_justify="left", box=None, show_header=False, pad_edge=False)
     for name, p in ranked(result.probabilities):
         style = "bold green" if p >= result.threshold else "dim"
         filled = round(p * BAR)
@@ -220,7 +229,7 @@ def info(
         with torch.device("meta"):
             network = amge.assemble(spec)
         parameters = sum(p.numel() for p in network.parameters())
-        print_plain(out, json.dumps({"parameters": parameters, **json.loads(spec.to_json())}, indent=2))
+        typer.echo(json.dumps({"parameters": parameters, **json.loads(spec.to_json())}, indent=2))
 
 
 if __name__ == "__main__":

@@ -11,4 +11,5 @@ def one_of(kind: str, name: object, valid: Iterable[str]) -> str:
         return name
     close = get_close_matches(str(name), choices, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(map(repr, close))}? " if close else ""
-    raise ValueError(f"unknown {kind} {name!r}; {hint}valid: {', '.join(choices) or 'none'}")
+    listed = ", ".join(choices[:40]) + (f" and {len(choices) - 40} more" if len(choices) > 40 else "")
+    raise ValueError(f"unknown {kind} {name!r}; {hint}valid: {listed or 'none'}")

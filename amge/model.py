@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from amge.backbones.contract import Backbone
+from amge.backbones.contract import Backbone, BackboneOutput
 from amge.data.modality import rgb_diff
 from amge.data.preprocess import to_clip
 from amge.spec import ModelSpec
@@ -88,7 +88,10 @@ class MuscleModel(nn.Module):
             ValueError: if the clip has another layout or type; says what fits.
         """
         self._check(clip)
-        out = self.backbone(clip, self.bank(clip.shape[0]).to(clip.dtype))
+        return self.gather(self.backbone(clip, self.bank(clip.shape[0]).to(clip.dtype)))
+
+    def gather(self, out: BackboneOutput) -> Features:
+        """What a backbone gave for the tokens of the bank, cut into banks and fused."""
         tokens = self.bank.split(out.tokens)
         blocks = [self.bank.split(block) for block in out.block_tokens]
         fused = next(iter(tokens.values())) if self.fusion is None else self.fusion(*tokens.values())
@@ -176,6 +179,9 @@ class MuscleModel(nn.Module):
             )
         if not clip.is_floating_point():
             raise ValueError(f"expected a normalised floating-point clip, got {clip.dtype}; model.preprocess makes one")
+        dtype = next(self.parameters()).dtype
+        if clip.dtype != dtype and not torch.is_autocast_enabled(clip.device.type):
+            raise ValueError(f"the clip is {clip.dtype}, the model {dtype}; bring one to the other with .to(dtype)")
 
     def _clips(self, source: Source, progress: Callable[[float, float | None], None] | None = None) -> Iterator:
         from amge.data.video import windows  # PyAV, which models on tensors do without
@@ -187,12 +193,15 @@ class MuscleModel(nn.Module):
     @torch.inference_mode()
     def _probabilities(self, clip: Tensor) -> Tensor:
         """A clip `(B, 3, T, H, W)` to probabilities `(B, K)`, in eval mode whatever mode the model is in."""
-        spec, training = self._spec(), self.training
+        if not len(clip):
+            raise ValueError(f"expected at least one clip, got {tuple(clip.shape)}")
+        spec, training = self._spec(), [module for module in self.modules() if module.training]
         parameter = next(self.parameters())
         clip = clip.to(parameter.device, parameter.dtype)
         self.eval()
         try:
             logits = self(rgb_diff(clip) if spec.modality == "rgb_diff" else clip).float()
         finally:
-            self.train(training)
+            for module in training:
+                module.training = True
         return (logits.sigmoid() if spec.activation == "sigmoid" else logits.softmax(dim=-1)).cpu()

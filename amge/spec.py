@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +12,12 @@ from amge.muscles import REGION_IDS
 
 ACTIVATIONS = ("sigmoid", "softmax")
 MODALITIES = ("rgb", "rgb_diff")
+
+
+def is_number(value: object, above: float | None = None) -> bool:
+    """Whether `value` is a finite number, and over `above` if that is given."""
+    plain = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    return plain and (above is None or value > above)  # type: ignore[operator]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,8 +75,17 @@ class ModelSpec:
                 raise ValueError(f"{name} must be a whole number from 1 up, got {value!r}")
         if not self.labels or len(set(self.labels)) != len(self.labels):
             raise ValueError("labels must be distinct names, at least one")
-        if not 0 <= self.threshold <= 1:
+        if not is_number(self.threshold) or not 0 <= self.threshold <= 1:
             raise ValueError(f"threshold must lie in 0..1, got {self.threshold}")
+        for name in ("backbone_args", "fusion_args", "head_args", "metrics"):
+            if not isinstance(getattr(self, name), Mapping):
+                raise ValueError(f"{name} must map names to values, got {getattr(self, name)!r}")
+        for name, least in (("mean", None), ("std", 0)):
+            values = getattr(self, name)
+            if not isinstance(values, tuple) or len(values) != 3 or not all(is_number(v, least) for v in values):
+                raise ValueError(f"{name} must hold three numbers{' over 0' if least == 0 else ''}, got {values!r}")
+        if not is_number(self.seconds, 0):
+            raise ValueError(f"seconds must be a number over 0, got {self.seconds!r}")
         if len(self.banks) != (1 if self.fusion is None else 2):
             raise ValueError(
                 f"a model has one bank of tokens and no fusion, or two banks and a fusion; "

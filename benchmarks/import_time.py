@@ -1,6 +1,6 @@
 """Time of `import amge` against `import torch`, each in fresh processes, interleaved, as JSON.
 
-    python benchmarks/import_time.py
+python benchmarks/import_time.py
 """
 
 import json

@@ -1,6 +1,6 @@
 """Time of one clip against the bare timm encoder on the same frames, interleaved in one run, as JSON.
 
-    python benchmarks/speed.py --model transm3e-lite
+python benchmarks/speed.py --model transm3e-lite
 """
 
 import argparse

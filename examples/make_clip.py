@@ -1,6 +1,6 @@
 """Render the example clip: a synthetic figure that squats, which nobody's licence covers.
 
-    python examples/make_clip.py squat.mp4
+python examples/make_clip.py squat.mp4
 """
 
 import sys

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from amge.backbones.adapter import TokenDecoder
 from amge.backbones.contract import Backbone, BackboneOutput
+from amge.errors import one_of
 
 
 class Frames(Backbone):
@@ -58,14 +59,21 @@ def timm_frames(
     """
     import timm  # brings torchvision with it, half a second that only this backbone needs
 
-    from amge.errors import one_of
-
     one_of("timm model", encoder, timm.list_models())
+    features: dict[str, Any] = {"features_only": True, "out_indices": tuple(levels)}
     try:
-        model: Any = timm.create_model(encoder, features_only=True, out_indices=tuple(levels))
-    except (RuntimeError, AssertionError, AttributeError) as error:
+        try:
+            model: Any = timm.create_model(encoder, img_size=size, **features)
+        except TypeError:  # most take pictures of any size
+            model = timm.create_model(encoder, **features)
+        channels = model.feature_info.channels()
+    except (RuntimeError, AssertionError, AttributeError, IndexError, ValueError) as error:
         raise ValueError(f"timm model {encoder!r} gives no feature maps at levels {tuple(levels)}: {error}") from error
+    if not channels:
+        raise ValueError(f"levels must name at least one feature level of {encoder!r}")
+    if getattr(model, "output_fmt", None) == "NHWC":
+        model.register_forward_hook(lambda module, images, maps: [rearrange(m, "b h w c -> b c h w") for m in maps])
     model.to(memory_format=torch.channels_last)  # what CPU and GPU convolutions are fastest in
     reduction = model.feature_info.reduction()[0]
     side = -(-size // reduction)
-    return Frames(model, TokenDecoder(model.feature_info.channels(), (frames, side, side), **adapter))
+    return Frames(model, TokenDecoder(channels, (frames, side, side), **adapter))

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 
-def movement_box(frames: np.ndarray, least: float = 0.75, margin: float = 0.35) -> tuple[float, float, float]:
+def movement_box(frames: np.ndarray, least: float = 1.0, margin: float = 0.6) -> tuple[float, float, float]:
     """The square that holds the movement of a clip: centre x, centre y and side, in pixels.
 
     A person seldom fills a phone video; what changes between the frames shows where they are. The square spans the

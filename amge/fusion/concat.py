@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from amge.fusion.shapes import same_shape
+
 
 class Concat(nn.Module):
     """Puts the channels of the two token sets side by side (Table 5 of the paper, "Concat").
@@ -17,4 +19,5 @@ class Concat(nn.Module):
 
     def forward(self, main: Tensor, receiver: Tensor) -> Tensor:
         """`(B, M, C)` and `(B, M, C)` to `(B, M, 2C)`."""
+        same_shape(main, receiver)
         return torch.cat([main, receiver], dim=-1)

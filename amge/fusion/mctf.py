@@ -8,6 +8,8 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from amge.fusion.shapes import same_shape
+
 
 class _MixedAttention(nn.Module):
     """`CLS_f` of eq. 2-6: attention among and across two token sets, `(B, M, C)` twice to `(B, M, C)`."""
@@ -59,7 +61,7 @@ class MCTF(nn.Module):
         mlp_ratio: hidden width of the MLP, in `C`.
 
     Raises:
-        ValueError: if `num_heads` does not divide `dim`.
+        ValueError: if `num_heads` does not divide `dim`, or `drop_path` is no probability below 1.
     """
 
     def __init__(
@@ -75,6 +77,8 @@ class MCTF(nn.Module):
         if num_heads < 1 or dim % num_heads:
             divisors = [n for n in range(1, min(dim, 16) + 1) if dim % n == 0]
             raise ValueError(f"num_heads={num_heads} does not divide dim={dim}; these do: {divisors}")
+        if not 0 <= drop_path < 1:
+            raise ValueError(f"drop_path must lie in 0..1 and be less than 1, got {drop_path}")
         hidden = int(dim * mlp_ratio)
         self.out_channels = dim
         self.drop_path = drop_path
@@ -86,6 +90,7 @@ class MCTF(nn.Module):
 
     def forward(self, main: Tensor, receiver: Tensor) -> Tensor:
         """`(B, M, C)` and `(B, M, C)` to `(B, M, C)`."""
+        same_shape(main, receiver)
         average = (main + receiver) / 2
         fused = average + self.attention(self.norm_main(main), self.norm_receiver(receiver))
         branch = self.mlp(self.norm(fused))

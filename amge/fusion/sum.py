@@ -2,6 +2,8 @@
 
 from torch import Tensor, nn
 
+from amge.fusion.shapes import same_shape
+
 
 class Sum(nn.Module):
     """Adds the two token sets (Table 5 of the paper, "Sum").
@@ -16,4 +18,5 @@ class Sum(nn.Module):
 
     def forward(self, main: Tensor, receiver: Tensor) -> Tensor:
         """`(B, M, C)` and `(B, M, C)` to `(B, M, C)`."""
+        same_shape(main, receiver)
         return main + receiver

@@ -14,7 +14,7 @@ def main(
     out: Annotated[Path, typer.Option(help="Run folder; run again to go on after a cut.")],
     name: Annotated[str, typer.Argument(help="Model to train, from `amge list`.")] = "transm3e-lite",
     stage: Annotated[list[str] | None, typer.Option(help=f"Only these of {', '.join(STAGES)}.")] = None,
-    epochs: Annotated[tuple[int, int], typer.Option(help="Of stage 1 and stage 2.")] = (24, 6),
+    epochs: Annotated[tuple[int, int], typer.Option(help="Of stage 1 and stage 2.")] = (32, 8),
     distill: Annotated[bool, typer.Option(help="MCTKD in stage 2.")] = True,
     tokens: Annotated[bool, typer.Option(help="Muscle token banks; without, one class token.")] = True,
     size: Annotated[int, typer.Option(help="Side of training clips in pixels.")] = 160,
@@ -25,7 +25,7 @@ def main(
     spec = amge.spec(name)
     if not tokens:
         spec = spec.replace(tokens=1, banks=("main",), fusion=None, fusion_args={})
-    train(spec, data, out, tuple(stage) if stage else STAGES, epochs, distill, frames, size, seed=seed)
+    train(spec, data, out, tuple(stage) if stage else STAGES, epochs, distill, frames, size=size, seed=seed)
 
 
 if __name__ == "__main__":

@@ -83,10 +83,10 @@ def frame_person(
     low, high = np.clip(low, whole[0], whole[1]), np.clip(high, whole[0], whole[1])
     person = float((high - low).max()) * 1.15
     centre = (low + high) / 2
-    share = rng.uniform(0.6, 1.15)  # of the square that the person spans
+    share = rng.uniform(0.7, 1.2)  # of the square that the person spans
     side = np.clip(person / share, 0.45 * min(height, width), 1.5 * max(height, width))
     centre = centre + rng.uniform(-0.12, 0.12, 2) * side
-    angle = np.deg2rad(rng.normal(0, 6))
+    angle = np.deg2rad(rng.normal(0, 4))
     stretch = np.exp(rng.normal(0, 0.08))
     mirror = -1.0 if rng.random() < 0.5 else 1.0
     still = rng.random() < 0.5
@@ -121,23 +121,23 @@ def recolour(clip: Tensor, rng: np.random.Generator) -> Tensor:
     """Random colour, grey, contrast, gamma, blur, noise and cut-outs, the same for all frames of `(T, 3, S, S)`."""
     size = clip.shape[-1]
     if rng.random() < 0.8:
-        clip = TF.adjust_brightness(clip.clamp(0, 1), rng.uniform(0.5, 1.5))
-        clip = TF.adjust_contrast(clip, rng.uniform(0.5, 1.5))
+        clip = TF.adjust_brightness(clip.clamp(0, 1), rng.uniform(0.6, 1.4))
+        clip = TF.adjust_contrast(clip, rng.uniform(0.6, 1.4))
         clip = TF.adjust_saturation(clip, rng.uniform(0.2, 1.8))
-    if rng.random() < 0.5:
+    if rng.random() < 0.3:
         gains = torch.tensor(rng.uniform(0.7, 1.3, (1, 3, 1, 1)), dtype=clip.dtype)
         clip = (clip * gains).clamp(1e-3, 1) ** rng.uniform(0.6, 1.6)
-    if rng.random() < 0.15:
+    if rng.random() < 0.1:
         clip = clip[:, rng.permutation(3).tolist()]
-    if rng.random() < 0.25:
+    if rng.random() < 0.2:
         clip = TF.rgb_to_grayscale(clip, 3)
-    if rng.random() < 0.25:
-        small = max(24, int(size * rng.uniform(0.25, 0.6)))
+    if rng.random() < 0.15:
+        small = max(24, int(size * rng.uniform(0.3, 0.6)))
         clip = F.interpolate(F.interpolate(clip, size=(small, small), mode="area"), size=(size, size), mode="bilinear")
-    if rng.random() < 0.3:
+    if rng.random() < 0.2:
         noise = torch.from_numpy(rng.standard_normal(clip.shape, dtype=np.float32))
         clip = clip + noise * rng.uniform(0.01, 0.06)
-    if rng.random() < 0.4:
+    if rng.random() < 0.3:
         clip = clip.clone()
         for _ in range(rng.integers(1, 4)):
             h, w = (int(size * rng.uniform(0.08, 0.3)) for _ in range(2))

@@ -5,7 +5,6 @@ A clip is `(frames uint8 (T, H, W, 3), keypoints float32 (T, 17, 3), target floa
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -42,7 +41,7 @@ def from_photos(
     """
     photos, joints = exercise.photos, exercise.keypoints
     size = photos.shape[1:3]
-    if rng.random() < 0.4 and (joints[:, [5, 6, 11, 12], 2] > 0.3).all():
+    if rng.random() < 0.3 and (joints[:, [5, 6, 11, 12], 2] > 0.3).all():
         if rng.random() < 0.5:
             scene = random_texture(size, rng)
         else:
@@ -101,50 +100,44 @@ def render_pool(
     return pool
 
 
-def cached_pool(path: Path, exercises: Sequence[Exercise], **options: int) -> list[tuple]:
-    """`render_pool`, kept as an `.npz` beside the run so that other stages and a resumed run need not render again."""
-    if not path.exists():
-        pool = render_pool(exercises, **options)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        scratch = path.with_suffix(f".{np.random.default_rng().integers(2**31)}.npz")
-        arrays = {f"{i}.{j}": part for i, clip in enumerate(pool) for j, part in enumerate(clip)}
-        np.savez(scratch, **arrays)
-        scratch.replace(path)
-    archive = np.load(path)
-    return [tuple(archive[f"{i}.{j}"] for j in range(3)) for i in range(len(archive.files) // 3)]
-
-
 class Clips(Dataset):
-    """Augmented training clips: every photograph pair once an epoch, and as many figures as `figures` says.
+    """Augmented training clips: every photograph pair `variants` times, and as many figures as `figures` says.
 
-    The chance of item `i` in epoch `e` depends on `(seed, e, i)` alone, so that a resumed run sees what an
-    uninterrupted one does.
+    The chance of an item depends on `seed` and its index alone.
 
     Args:
         exercises: photograph pairs.
         pool: rendered clips to draw from.
         frames: `T`.
         size: side `S`.
-        figures: rendered clips an epoch, in photograph pairs.
+        variants: how often each photograph pair is augmented.
+        figures: rendered clips per photograph pair and variant.
         seed: of all chance.
     """
 
     def __init__(
-        self, exercises: Sequence[Exercise], pool: Sequence[tuple], frames: int, size: int, figures: float, seed: int
+        self,
+        exercises: Sequence[Exercise],
+        pool: Sequence[tuple],
+        frames: int,
+        size: int,
+        variants: int,
+        figures: float,
+        seed: int,
     ) -> None:
         self.exercises, self.pool = exercises, pool
         self.frames, self.size, self.seed = frames, size, seed
-        self.rendered = round(len(exercises) * figures) if pool else 0
-        self.epoch = 0
+        self.photos = len(exercises) * variants
+        self.rendered = round(self.photos * figures) if pool else 0
 
     def __len__(self) -> int:
-        return len(self.exercises) + self.rendered
+        return self.photos + self.rendered
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
-        """`clip` float32 `(3, T, S, S)` of pixels in 0..1, `target` `(K,)`, `keypoints` `(T, 17, 3)` in pixels."""
-        rng = np.random.default_rng([self.seed, self.epoch, index])
-        if index < len(self.exercises):
-            exercise = self.exercises[index]
+        """`clip` float32 `(3, T, S, S)` of pixels in 0..1, `target` `(K,)`, `keypoints` `(T, 17, 3)`, also in 0..1."""
+        rng = np.random.default_rng([self.seed, index])
+        if index < self.photos:
+            exercise = self.exercises[index % len(self.exercises)]
             other = self.exercises[int(rng.integers(len(self.exercises)))].photos[0]
             frames, joints = from_photos(exercise, self.frames, rng, other)
             target = exercise.target
@@ -154,6 +147,7 @@ class Clips(Dataset):
             frames, joints = frames[chosen], joints[chosen]
         clip, joints = frame_person(frames, joints, self.size, rng)
         clip = recolour(clip, rng)
+        joints[..., :2] /= self.size
         return {
             "clip": clip.transpose(0, 1).contiguous(),
             "target": torch.from_numpy(target),

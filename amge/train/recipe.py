@@ -4,11 +4,12 @@ Stage 1 trains tokens alone, once on RGB and once on RGB differences. Stage 2 st
 fusion from the RGB model, with the difference model as its frozen teacher.
 """
 
-import re
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import lightning as L
+import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
@@ -20,12 +21,11 @@ from amge.errors import one_of
 from amge.hub.local import from_pretrained, save_pretrained
 from amge.model import MuscleModel
 from amge.spec import ModelSpec
-from amge.train.clips import Clips, cached_pool
+from amge.train.cache import Cached, cache_features
+from amge.train.clips import Clips, render_pool
+from amge.train.halves import encoder_of, freeze_trunk
 from amge.train.imagenet import load_efficientnet_lite0
 from amge.train.stage import Stage
-
-EARLY = re.compile(r"conv_stem|bn1\.|blocks\.[012]\.")
-"""Stem and first three stages of EfficientNet: generic filters, kept as ImageNet left them."""
 
 STAGES = ("rgb", "rgb_diff", "student")
 
@@ -33,12 +33,12 @@ STAGES = ("rgb", "rgb_diff", "student")
 class SeedEpoch(Callback):
     """All chance of an epoch depends on seed and epoch alone, so that a resumed run repeats an uninterrupted one."""
 
-    def __init__(self, clips: Clips) -> None:
-        self.clips = clips
+    def __init__(self, clips: Cached, seed: int) -> None:
+        self.clips, self.seed = clips, seed
 
     def on_train_epoch_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         self.clips.epoch = trainer.current_epoch
-        torch.manual_seed(self.clips.seed * 1000 + trainer.current_epoch)
+        torch.manual_seed(self.seed * 1000 + trainer.current_epoch)
 
 
 def tokens_alone(spec: ModelSpec, modality: str) -> ModelSpec:
@@ -54,11 +54,9 @@ def start_from(model: MuscleModel, trained: MuscleModel) -> None:
     model.load_state_dict(shared, strict=False)
 
 
-def fit(stage: Stage, clips: Clips, folder: Path, epochs: int, batch_size: int) -> MuscleModel:
+def fit(stage: Stage, clips: Cached, folder: Path, epochs: int, batch_size: int, seed: int) -> MuscleModel:
     """Train to the end, going on from the folder's last checkpoint if there is one, and save the averaged weights."""
-    sampler: DistributedSampler = DistributedSampler(
-        clips, num_replicas=1, rank=0, seed=clips.seed
-    )  # one that shuffles by epoch
+    sampler: DistributedSampler = DistributedSampler(clips, num_replicas=1, rank=0, seed=seed)  # shuffles by epoch
     loader = DataLoader(clips, batch_size, sampler=sampler, drop_last=True)
     trainer = L.Trainer(
         max_epochs=epochs,
@@ -70,12 +68,13 @@ def fit(stage: Stage, clips: Clips, folder: Path, epochs: int, batch_size: int) 
         log_every_n_steps=10,
         enable_model_summary=False,
         callbacks=[
-            SeedEpoch(clips),
+            SeedEpoch(clips, seed),
             EMAWeightAveraging(decay=0.995),
             ModelCheckpoint(folder, filename="last", enable_version_counter=False),
         ],
     )
-    trainer.fit(stage, loader, ckpt_path="last" if (folder / "last.ckpt").exists() else None)
+    checkpoint = folder / "last.ckpt"
+    trainer.fit(stage, loader, ckpt_path=checkpoint if checkpoint.exists() else None)
     save_pretrained(stage.model.cpu(), folder)
     return stage.model.eval()
 
@@ -85,12 +84,14 @@ def train(
     data: str | Path,
     out: str | Path,
     stages: tuple[str, ...] = STAGES,
-    epochs: tuple[int, int] = (24, 6),
+    epochs: tuple[int, int] = (32, 8),
     distill: bool = True,
     frames: tuple[int, int] = (2, 4),
+    variants: tuple[int, int] = (16, 6),
     size: int = 160,
     figures: float = 0.5,
-    batch_size: int = 16,
+    parametric: int = 500,
+    batch_size: int = 32,
     seed: int = 0,
 ) -> MuscleModel:
     """Run the recipe; a stage that is done is loaded, one that was cut off goes on.
@@ -103,8 +104,10 @@ def train(
         epochs: of stage 1 and of stage 2.
         distill: False trains the student of stage 2 without a teacher.
         frames: frames per training clip in stage 1 and stage 2; the model interpolates its tables of position.
+        variants: augmented variants of each photograph pair in stage 1 and stage 2; an epoch sees one.
         size: side of training clips in pixels.
         figures: rendered clips an epoch, in photograph pairs.
+        parametric: how many of the pool that these come from do parametric exercises; others do the photographs'.
         batch_size: clips a step.
         seed: of all chance.
 
@@ -120,26 +123,35 @@ def train(
         one_of("stage", name, STAGES)
     out = Path(out)
     exercises = load(data, "train")
-    pool = cached_pool(out / "figures.npz", exercises, frames=frames[1], size=size, repeats=2, extra=500, seed=seed)
+
+    @cache
+    def features(number: int) -> dict[str, np.ndarray]:
+        folder = out / f"features-{number + 1}"
+        finished = (folder / "done").exists()
+        pool = [] if finished else render_pool(exercises, frames[1], size, repeats=2, extra=parametric, seed=seed)
+        clips = Clips(exercises, pool, frames[number], size, variants[number], figures, seed + number)
+        model = assemble(spec)
+        load_efficientnet_lite0(encoder_of(model))
+        return cache_features(folder, clips, model)
 
     def stage(name: str, spec: ModelSpec, number: int, start: MuscleModel | None, **options: Any) -> MuscleModel:
         folder = out / name
         if (folder / "model.safetensors").exists():
             return from_pretrained(folder)
         L.seed_everything(seed, verbose=False)
-        clips = Clips(exercises, pool, frames[number], size, figures, seed + number)
         model = assemble(spec)
-        encoder: Any = model.backbone.encoder
         if start:
             start_from(model, start)
         else:
-            load_efficientnet_lite0(encoder)
-        for key, parameter in encoder.named_parameters():
-            parameter.requires_grad_(not EARLY.match(key))
-        steps = epochs[number] * (len(clips) // batch_size)
-        return fit(Stage(model, spec.modality, steps=steps, **options), clips, folder, epochs[number], batch_size)
+            load_efficientnet_lite0(encoder_of(model))
+        freeze_trunk(model)
+        keys = (spec.modality, "rgb_diff") if options.get("teacher") else (spec.modality,)
+        clips = Cached(features(number), len(exercises), variants[number], keys)
+        steps = max(1, epochs[number] * (len(clips) // batch_size))
+        trainable = Stage(model, spec.modality, steps=steps, **options)
+        return fit(trainable, clips, folder, epochs[number], batch_size, seed + number)
 
-    tune = {"lr": 5e-4, "encoder_lr": 5e-5}
+    tune = {"lr": 5e-4, "encoder_lr": 1e-4}
     if spec.fusion is None:  # one bank: nothing to distil into
         return stage("student", spec, 1, stage("rgb", spec, 0, None), **tune)
     done = [stage(m, tokens_alone(spec, m), 0, None) for m in ("rgb", "rgb_diff") if m in stages]

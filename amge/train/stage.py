@@ -7,9 +7,9 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from amge.data.modality import rgb_diff
 from amge.distill import TokenDistillation
 from amge.model import MuscleModel
+from amge.train.halves import forward_top
 
 JOINTS = 17
 
@@ -23,7 +23,7 @@ class Stage(L.LightningModule):
 
     Args:
         model: the student, or in stage 1 the model of either modality.
-        modality: `rgb` or `rgb_diff`; what `model` sees.
+        modality: `rgb` or `rgb_diff`; what `model` sees, the key of its features in a batch.
         teacher: trained on `rgb_diff`; stays frozen and in eval mode.
         lr: peak learning rate of new parts; the encoder's is `encoder_lr`.
         encoder_lr: of the pretrained image encoder.
@@ -32,9 +32,6 @@ class Stage(L.LightningModule):
         smoothing: of the labels.
         steps: in all, for the cosine schedule.
     """
-
-    mean: Tensor
-    std: Tensor
 
     def __init__(
         self,
@@ -56,10 +53,6 @@ class Stage(L.LightningModule):
         self.modality, self.steps = modality, steps
         self.lr, self.encoder_lr, self.weight_decay = lr, encoder_lr, weight_decay
         self.joints, self.smoothing = joints, smoothing
-        if (spec := model.spec) is None:
-            raise ValueError("a model put together by hand has no spec; build it by name to train it")
-        self.register_buffer("mean", torch.tensor(spec.mean).view(1, 3, 1, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(spec.std).view(1, 3, 1, 1, 1), persistent=False)
 
     def train(self, mode: bool = True) -> "Stage":
         """Batch norm of the encoder keeps its ImageNet statistics, the teacher stays in eval mode."""
@@ -72,27 +65,31 @@ class Stage(L.LightningModule):
         return self
 
     def training_step(self, batch: dict[str, Tensor], index: int) -> Tensor:
-        clip = (batch["clip"] - self.mean) / self.std
-        features = self.model.forward_features(rgb_diff(clip) if self.modality == "rgb_diff" else clip)
+        features = forward_top(self.model, batch[self.modality])
         logits = self.model.forward_head(features)
         target = batch["target"] * (1 - self.smoothing) + self.smoothing * batch["target"].mean(dim=0)
         losses = {"bce": F.binary_cross_entropy_with_logits(logits, target)}
         if self.teacher:
             with torch.no_grad():
-                sender = self.teacher.forward_features(rgb_diff(clip)).block_tokens["sender"]
+                sender = forward_top(self.teacher, batch["rgb_diff"]).block_tokens["sender"]
             losses["kd"] = self.distill(features.block_tokens["receiver"], sender)
         if self.joints:
-            losses["joints"] = self.joints * self.localisation(features.patches, features.grid, batch)
+            losses["joints"] = self.joints * self.localisation(features.patches, features.grid, batch["keypoints"])
         self.log_dict(losses, prog_bar=True)
         return torch.stack(list(losses.values())).sum()
 
-    def localisation(self, patches: Tensor, grid: tuple[int, int, int], batch: dict[str, Tensor]) -> Tensor:
-        """Cross-entropy between each visible joint's cell and the read-out of the patches `(B, N, C)`."""
+    def localisation(self, patches: Tensor, grid: tuple[int, int, int], joints: Tensor) -> Tensor:
+        """Cross-entropy between the cell of each visible joint and the read-out of the patches.
+
+        Args:
+            patches: `(B, N, C)`.
+            grid: `(T, H, W)` of the patches.
+            joints: `(B, T, 17, 3)`, x and y in 0..1 of the picture and visibility.
+        """
         frames, height, width = grid
         logits = rearrange(self.locate(patches), "b (t n) j -> b t j n", t=frames)
-        side = torch.tensor([width, height], device=patches.device) / batch["clip"].shape[-1]
-        cell = (batch["keypoints"][..., :2] * side).long()
-        visible = batch["keypoints"][..., 2] > 0.3
+        cell = (joints[..., :2] * torch.tensor([width, height], device=joints.device)).floor().long()
+        visible = joints[..., 2] > 0.3
         visible &= (cell >= 0).all(-1) & (cell[..., 0] < width) & (cell[..., 1] < height)
         if not visible.any():
             return logits.sum() * 0

@@ -1,0 +1,98 @@
+import numpy as np
+import pytest
+import torch
+
+from amge.distill import TokenDistillation
+
+
+def tokens(blocks=3, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return [torch.randn(2, 3, 4, generator=generator) for _ in range(blocks)]
+
+
+def softmax(values):
+    return np.exp(values) / np.exp(values).sum()
+
+
+@pytest.mark.parametrize("temperature", [1.0, 2.5])
+def test_numbers(temperature):
+    """Eq. 1, one distribution over the tokens at a time."""
+    student, teacher = tokens(seed=1), tokens(seed=2)
+    blocks = []
+    for mine, theirs in zip(student, teacher, strict=True):
+        divergences = []
+        for sample in range(2):
+            for channel in range(4):
+                p = softmax(theirs[sample, :, channel].double().numpy() / temperature)
+                q = softmax(mine[sample, :, channel].double().numpy() / temperature)
+                divergences.append((p * np.log(p / q)).sum())
+        blocks.append(np.mean(divergences))
+    loss = TokenDistillation(temperature)(student, teacher)
+    assert loss.shape == ()
+    assert loss.item() == pytest.approx(np.mean(blocks), rel=1e-5)
+
+
+def test_zero_for_equal_tokens_only():
+    loss, student = TokenDistillation(), tokens()
+    assert loss(student, tokens()).item() == pytest.approx(0, abs=1e-7)
+    for other in ([t + torch.randn_like(t) for t in student], [t.flip(1) for t in student], [2 * t for t in student]):
+        assert loss(student, other).item() > 1e-3
+
+
+def test_a_shift_of_all_tokens_of_a_channel_does_not_count():
+    student = tokens()
+    assert TokenDistillation()(student, [t + torch.randn(2, 1, 4) for t in student]).item() == pytest.approx(
+        0, abs=1e-6
+    )
+
+
+def test_every_block_counts():
+    student, teacher = tokens(), tokens()
+    for i in range(3):
+        other = [t + torch.randn_like(t) if i == j else t for j, t in enumerate(teacher)]
+        assert TokenDistillation()(student, other).item() > 1e-3
+
+
+def test_the_gradient_reaches_the_student_and_never_the_teacher():
+    student, teacher = ([t.requires_grad_() for t in tokens(seed=seed)] for seed in (1, 2))
+    TokenDistillation()(student, teacher).backward()
+    assert all(t.grad.abs().sum() > 0 for t in student)
+    assert all(t.grad is None for t in teacher)
+
+
+def test_descending_the_gradient_brings_the_student_to_the_teacher():
+    student, teacher = [t.requires_grad_() for t in tokens(1, seed=1)], tokens(1, seed=2)
+    loss = TokenDistillation()
+    for _ in range(200):
+        (gradient,) = torch.autograd.grad(loss(student, teacher), student)
+        student[0].data -= 10 * gradient
+    assert torch.allclose(student[0].softmax(dim=1), teacher[0].softmax(dim=1), atol=1e-2)
+
+
+def test_half_precision_tokens():
+    student, teacher = tokens(seed=1), tokens(seed=2)
+    exact = TokenDistillation()(student, teacher).item()
+    assert TokenDistillation()([t.bfloat16() for t in student], [t.bfloat16() for t in teacher]).item() == (
+        pytest.approx(exact, rel=0.02)
+    )
+
+
+@pytest.mark.parametrize(
+    "student, teacher",
+    [
+        ([], []),
+        (tokens(3), tokens(2)),
+        (tokens(1), [torch.zeros(2, 1, 4)]),
+        (tokens(1), [torch.zeros(1, 3, 4)]),
+        (tokens(1), [torch.zeros(2, 3, 5)]),
+    ],
+)
+def test_other_shapes_are_refused(student, teacher):
+    with pytest.raises(ValueError, match="same token shapes after the same number of blocks"):
+        TokenDistillation()(student, teacher)
+
+
+@pytest.mark.parametrize("temperature", [0, -1])
+def test_temperature_must_be_positive(temperature):
+    with pytest.raises(ValueError, match="temperature must be positive"):
+        TokenDistillation(temperature)

@@ -1,0 +1,230 @@
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from amge.fusion import MCTF, Concat, Sum
+
+GOLDEN = Path(__file__).parents[3] / "shared" / "golden" / "mctf.safetensors"
+BATCH, TOKENS, CHANNELS = 2, 3, 4
+
+
+def two_sets(batch=BATCH, tokens=TOKENS, channels=CHANNELS):
+    generator = torch.Generator().manual_seed(1)
+    return [torch.randn(batch, tokens, channels, generator=generator) for _ in range(2)]
+
+
+def mctf(dim=CHANNELS, **arguments):
+    """An MCTF with all parameters random: fresh norms and biases are ones and zeros, which would hide mistakes."""
+    torch.manual_seed(0)
+    fusion = MCTF(dim, **arguments)
+    for parameter in fusion.parameters():
+        torch.nn.init.normal_(parameter, std=0.5)
+    return fusion
+
+
+def layer_norm(x, weight, bias):
+    return (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + 1e-5) * weight + bias
+
+
+def gelu(x):
+    return x * 0.5 * (1 + np.vectorize(math.erf)(x / math.sqrt(2)))
+
+
+def equations_2_to_7(state, main, receiver, num_heads, scale):
+    """One sample `(M, C)` and `(M, C)`, as the paper writes it."""
+    channels = main.shape[1]
+    width = channels // num_heads
+    factor = width**-0.5 if scale is None else scale
+
+    def linear(x, name):
+        return x @ state[f"{name}.weight"].T + state[f"{name}.bias"]
+
+    def norm(x, name):
+        return layer_norm(x, state[f"{name}.weight"], state[f"{name}.bias"])
+
+    def attention(query, key, value):
+        heads = []
+        for head in range(num_heads):
+            part = slice(head * width, (head + 1) * width)
+            weights = np.exp(factor * query[:, part] @ key[:, part].T)
+            weights /= weights.sum(axis=1, keepdims=True)
+            heads.append(weights @ value[:, part])
+        return np.concatenate(heads, axis=1)
+
+    ln_main, ln_receiver = norm(main, "norm_main"), norm(receiver, "norm_receiver")
+    w_main, w_receiver = state["attention.qkv_main.weight"], state["attention.qkv_receiver.weight"]
+    q_m, k_m, v_m = (ln_main @ w_main[i * channels : (i + 1) * channels].T for i in range(3))
+    q_r, k_r, v_r = (ln_receiver @ w_receiver[i * channels : (i + 1) * channels].T for i in range(3))
+
+    a_m = (
+        linear(attention(q_m, k_m, v_m), "attention.proj_main.mm")
+        + linear(attention(q_m, k_r, v_m), "attention.proj_main.mr")
+        + linear(attention(q_r, k_m, v_m), "attention.proj_main.rm")
+    )
+    a_r = (
+        linear(attention(q_r, k_r, v_r), "attention.proj_receiver.rr")
+        + linear(attention(q_r, k_m, v_r), "attention.proj_receiver.rm")
+        + linear(attention(q_m, k_r, v_r), "attention.proj_receiver.mr")
+    )
+    hidden = np.maximum(linear(np.concatenate([a_m, a_r], axis=1), "attention.proj.0"), 0)
+    a_f = linear(hidden, "attention.proj.2")
+
+    cls_a = (main + receiver) / 2
+    cls_f = cls_a + a_f
+    return cls_a + linear(gelu(linear(norm(cls_f, "norm"), "mlp.0")), "mlp.2")
+
+
+@pytest.mark.parametrize("num_heads", [1, 2])
+@pytest.mark.parametrize("scale", [0.8, None])
+def test_mctf_is_equations_2_to_7(num_heads, scale):
+    fusion = mctf(num_heads=num_heads, scale=scale).double().eval()
+    state = {name: value.numpy() for name, value in fusion.state_dict().items()}
+    main, receiver = (tokens.double() for tokens in two_sets())
+    with torch.no_grad():
+        fused = fusion(main, receiver).numpy()
+    for sample in range(BATCH):
+        expected = equations_2_to_7(state, main[sample].numpy(), receiver[sample].numpy(), num_heads, scale)
+        np.testing.assert_allclose(fused[sample], expected, rtol=1e-9, atol=1e-10)
+
+
+def test_mctf_takes_the_paper_s_scale_and_one_head_unless_told():
+    main, receiver = two_sets()
+    given = mctf(num_heads=1, scale=0.8).eval()(main, receiver)
+    assert torch.equal(mctf().eval()(main, receiver), given)
+
+
+def test_mctf_commutes_with_an_order_of_the_tokens():
+    main, receiver = two_sets(tokens=5)
+    order = torch.tensor([3, 0, 4, 1, 2])
+    fusion = mctf(num_heads=2).eval()
+    assert torch.allclose(fusion(main[:, order], receiver[:, order]), fusion(main, receiver)[:, order], atol=1e-5)
+    assert not torch.allclose(fusion(main[:, order], receiver), fusion(main, receiver)[:, order], atol=1e-2)
+
+
+def test_mctf_tells_main_from_receiver():
+    main, receiver = two_sets()
+    fusion = mctf().eval()
+    assert not torch.allclose(fusion(main, receiver), fusion(receiver, main), atol=1e-2)
+
+
+def test_mctf_drops_the_last_branch_of_whole_samples_in_training_only():
+    main, receiver = two_sets(batch=64)
+    fusion = mctf(drop_path=0.5).eval()
+    average = (main + receiver) / 2
+    branch = fusion(main, receiver) - average
+    trained = fusion.train()(main, receiver) - average
+    dropped = (trained == 0).all(dim=(1, 2))
+    assert 0.2 < dropped.float().mean() < 0.8
+    assert torch.allclose(trained[~dropped], 2 * branch[~dropped], atol=1e-5)
+    fusion.drop_path = 0.0
+    assert torch.allclose(fusion(main, receiver) - average, branch, atol=1e-6)
+
+
+def test_mctf_drops_out_attention_in_training_only():
+    main, receiver = two_sets()
+    fusion = mctf(drop_path=0.0, dropout=0.5)
+    assert not torch.equal(fusion(main, receiver), fusion(main, receiver))
+    fusion.eval()
+    assert torch.equal(fusion(main, receiver), fusion(main, receiver))
+
+
+def test_every_parameter_of_mctf_and_both_sets_get_a_gradient():
+    main, receiver = (tokens.requires_grad_() for tokens in two_sets(batch=8))
+    fusion = mctf(drop_path=0.0)
+    fusion(main, receiver).square().sum().backward()
+    without = [name for name, p in fusion.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
+    assert without == []
+    assert main.grad.abs().sum() > 0
+    assert receiver.grad.abs().sum() > 0
+
+
+def test_mctf_hidden_width_follows_the_ratio():
+    fusion = MCTF(CHANNELS, mlp_ratio=2.5)
+    assert fusion.mlp[0].weight.shape == (10, CHANNELS)
+    assert fusion(*two_sets()).shape == (BATCH, TOKENS, fusion.out_channels)
+
+
+@pytest.mark.parametrize("num_heads", [3, 0, -1])
+def test_mctf_offers_numbers_of_heads_that_fit(num_heads):
+    with pytest.raises(ValueError, match=rf"num_heads={num_heads} does not divide dim=4; these do: \[1, 2, 4\]"):
+        MCTF(CHANNELS, num_heads=num_heads)
+
+
+def test_sum_and_concat_numbers():
+    main = torch.tensor([[[1.0, 2.0], [3.0, 4.0]]])
+    receiver = torch.tensor([[[10.0, 20.0], [30.0, 40.0]]])
+    assert Sum(2)(main, receiver).tolist() == [[[11, 22], [33, 44]]]
+    assert Concat(2)(main, receiver).tolist() == [[[1, 2, 10, 20], [3, 4, 30, 40]]]
+    assert (Sum(2).out_channels, Concat(2).out_channels, MCTF(2).out_channels) == (2, 4, 2)
+
+
+@pytest.mark.parametrize("fusion", [Sum, Concat, MCTF])
+@pytest.mark.parametrize("shape", [(BATCH, TOKENS + 1, CHANNELS), (BATCH + 1, TOKENS, CHANNELS)])
+def test_sets_of_different_shapes_are_refused(fusion, shape):
+    with pytest.raises((RuntimeError, ValueError)):
+        fusion(CHANNELS)(torch.zeros(BATCH, TOKENS, CHANNELS), torch.zeros(shape))
+
+
+@pytest.mark.skipif(not GOLDEN.is_file(), reason="the numbers of the official code are not here")
+def test_mctf_differs_from_the_official_code_in_norms_and_reshuffling_only():
+    """With the official code's norms and its reshuffling of attention outputs put in, its numbers come out.
+
+    The official token1 is the receiver, token2 main; it concatenates them in that order.
+    """
+    numbers = load_file(GOLDEN)
+    token1, token2 = numbers["input/token1"], numbers["input/token2"]
+    channels = token1.shape[2]
+    weights = {
+        name.removeprefix("weights/attn_mixed_cls_tokens."): value
+        for name, value in numbers.items()
+        if name.startswith("weights/")
+    }
+    pairs = {
+        "proj_main.mm": "t2t2",
+        "proj_main.mr": "t2t1_2",
+        "proj_main.rm": "t1t2_2",
+        "proj_receiver.rr": "t1t1",
+        "proj_receiver.rm": "t1t2",
+        "proj_receiver.mr": "t2t1",
+    }
+    state = {
+        "qkv_main.weight": torch.cat([weights[f"w{part}_t2.weight"] for part in "qkv"]),
+        "qkv_receiver.weight": torch.cat([weights[f"w{part}_t1.weight"] for part in "qkv"]),
+        "proj.0.weight": weights["proj.0.weight"].roll(channels, dims=1),
+        "proj.0.bias": weights["proj.0.bias"],
+        "proj.2.weight": weights["proj.2.weight"],
+        "proj.2.bias": weights["proj.2.bias"],
+    }
+    for ours, theirs in pairs.items():
+        for kind in ("weight", "bias"):
+            state[f"{ours}.{kind}"] = weights[f"proj_{theirs}.{kind}"]
+    fusion = MCTF(channels, num_heads=1, scale=None).eval()
+    fusion.attention.load_state_dict(state)
+    for ours, theirs in ((0, "fc1"), (2, "fc2")):
+        for kind in ("weight", "bias"):
+            getattr(fusion.mlp[ours], kind).data = numbers[f"weights/mlp_pathway1.{theirs}.{kind}"]
+
+    seen = {}
+
+    def reshuffle(name):
+        def hook(_module, inputs):
+            seen[name] = inputs[0].transpose(1, 2).contiguous().view(inputs[0].shape)
+            return (seen[name],)
+
+        return hook
+
+    for ours, theirs in pairs.items():
+        fusion.attention.get_submodule(ours).register_forward_pre_hook(reshuffle(f"proj_{theirs}_input"))
+    fusion.attention.register_forward_hook(lambda _module, _inputs, output: seen.update(clsfusion=output))
+    fusion.norm_main.register_forward_hook(lambda *_: numbers["output/ln_token2"])
+    fusion.norm_receiver.register_forward_hook(lambda *_: numbers["output/ln_token1"])
+    fusion.norm.register_forward_hook(lambda *_: numbers["output/ln_mixed"])
+    with torch.no_grad():
+        seen["mctf_tokens_before_mean"] = fusion(token2, token1)
+    assert len(seen) == 8
+    for name, value in seen.items():
+        torch.testing.assert_close(value, numbers[f"output/{name}"], rtol=1e-4, atol=2e-5, msg=name)

@@ -1,0 +1,396 @@
+import csv
+import io
+import json
+import pickle
+import subprocess
+import sys
+
+import av
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+from typer.testing import CliRunner
+
+import amge
+from amge.cli import app
+from amge.data.video import write_video
+from amge.muscles import REGION_IDS, REGIONS
+
+
+def movement(count, height=48, width=64):
+    """A bright square that moves over a dark picture, uint8 `(count, H, W, 3)`."""
+    frames = np.full((count, height, width, 3), 40, dtype=np.uint8)
+    for i, frame in enumerate(frames):
+        frame[12:32, i % 40 : i % 40 + 16] = 220
+    return frames
+
+
+def amge_cli(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory, tiny_spec):
+    """A model whose windows last one second."""
+    torch.manual_seed(0)
+    model = amge.assemble(tiny_spec.replace(seconds=1.0, tag="toy"))
+    model.head.projection.weight.data *= 4  # so that some regions are active and some are not
+    return model.save_pretrained(tmp_path_factory.mktemp("models") / "toy")
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory):
+    """A file of one window."""
+    path = tmp_path_factory.mktemp("videos") / "side_step.mp4"
+    write_video(path, movement(20), fps=20)
+    return path
+
+
+@pytest.fixture(scope="module")
+def long_video(tmp_path_factory):
+    """A file of three windows."""
+    path = tmp_path_factory.mktemp("videos") / "long.mp4"
+    write_video(path, movement(40), fps=20)
+    return path
+
+
+@pytest.fixture(scope="module")
+def expected(checkpoint, video):
+    return amge.from_pretrained(checkpoint).predict(video)
+
+
+# What it prints
+
+
+def test_table(checkpoint, video, expected):
+    result = amge_cli("predict", video, "--model", checkpoint)
+    assert (result.exit_code, result.stderr) == (0, "")
+    lines = [line for line in result.stdout.splitlines() if "%" in line]
+    names = {region.id: region.name for region in REGIONS}
+    assert len(lines) == 20
+    for line, (region, p) in zip(lines, sorted(expected.items(), key=lambda item: -item[1]), strict=True):
+        assert line.strip().startswith(names[region])
+        assert line.strip().endswith(f"{100 * p:.0f} %")
+    assert "Timeline" not in result.stdout
+
+
+def test_table_of_a_long_video_has_a_timeline(checkpoint, long_video):
+    result = amge_cli("predict", long_video, "--model", checkpoint, "--threshold", 0)
+    timeline = result.stdout[result.stdout.index("Timeline") :]
+    for start, end in (("0.0 s", "1.0 s"), ("0.5 s", "1.5 s"), ("1.0 s", "2.0 s")):
+        assert any(start in line and end in line for line in timeline.splitlines())
+
+
+@pytest.mark.parametrize("name", ["[draft] squat.mp4", "squat[/b].mp4", "a :muscle: b.mp4"])
+@pytest.mark.parametrize("form", [(), ("--json",), ("--csv",)])
+def test_a_file_name_is_not_taken_for_markup(checkpoint, video, tmp_path, monkeypatch, name, form):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(video.read_bytes())
+    result = amge_cli("predict", name, "--model", checkpoint, *form)
+    assert (result.exit_code, result.exception) == (0, None)
+    assert name in result.stdout
+
+
+def test_json(checkpoint, video, expected):
+    result = amge_cli("predict", video, "--model", checkpoint, "--json")
+    assert (result.exit_code, result.stderr) == (0, "")
+    regions = {region: round(p, 4) for region, p in expected.items()}
+    ranking = sorted(expected, key=lambda region: -expected[region])
+    assert json.loads(result.stdout) == {
+        "model": "transm3e-lite.toy",
+        "threshold": 0.5,
+        "videos": [
+            {
+                "video": str(video),
+                "regions": regions,
+                "active": [region for region in ranking if expected[region] >= 0.5],
+                "windows": [{"start": 0.0, "end": 1.0, "regions": regions}],
+            }
+        ],
+    }
+    assert list(json.loads(result.stdout)["videos"][0]["regions"]) == list(REGION_IDS)
+    assert 0 < len(json.loads(result.stdout)["videos"][0]["active"]) < 20
+
+
+def test_csv(checkpoint, video, expected):
+    result = amge_cli("predict", video, "--model", checkpoint, "--csv")
+    assert (result.exit_code, result.stderr) == (0, "")
+    header, *rows = csv.reader(io.StringIO(result.stdout))
+    assert header == ["video", "start", "end", "region", "probability", "active"]
+    assert rows == [
+        [str(video), "0.000", "1.000", region, f"{p:.4f}", str(int(p >= 0.5))] for region, p in expected.items()
+    ]
+
+
+def test_csv_has_a_row_per_region_and_window(checkpoint, video, long_video):
+    result = amge_cli("predict", video, long_video, "--model", checkpoint, "--csv")
+    _, *rows = csv.reader(io.StringIO(result.stdout))
+    assert len(rows) == (1 + 3) * 20
+    assert [row[0] for row in rows] == [str(video)] * 20 + [str(long_video)] * 60
+    assert [row[1] for row in rows[20::20]] == ["0.000", "0.500", "1.000"]
+
+
+@pytest.mark.parametrize("threshold, active", [(0, 20), (1, 0)])
+def test_threshold(checkpoint, video, threshold, active):
+    options = "--model", checkpoint, "--threshold", threshold
+    report = json.loads(amge_cli("predict", video, *options, "--json").stdout)
+    assert report["threshold"] == threshold
+    assert len(report["videos"][0]["active"]) == active
+    rows = list(csv.DictReader(io.StringIO(amge_cli("predict", video, *options, "--csv").stdout)))
+    assert sum(int(row["active"]) for row in rows) == active
+
+
+def test_a_region_at_the_threshold_is_active(checkpoint, video, expected):
+    region = sorted(expected, key=expected.get)[10]
+    options = "--model", checkpoint, "--threshold", repr(expected[region])
+    (report,) = json.loads(amge_cli("predict", video, *options, "--json").stdout)["videos"]
+    assert report["active"][-1] == region
+    rows = csv.DictReader(io.StringIO(amge_cli("predict", video, *options, "--csv").stdout))
+    assert [row["active"] for row in rows if row["region"] == region] == ["1"]
+
+
+def test_several_videos_and_one_that_fails(checkpoint, video, long_video, tmp_path):
+    result = amge_cli("predict", video, tmp_path / "none.mp4", long_video, "--model", checkpoint, "--json")
+    assert result.exit_code == 2
+    assert [entry["video"] for entry in json.loads(result.stdout)["videos"]] == [str(video), str(long_video)]
+    assert result.stderr.startswith("error: ")
+    assert "none.mp4" in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_a_folder_of_images(checkpoint, tmp_path):
+    for i, frame in enumerate(movement(6)):
+        Image.fromarray(frame).save(tmp_path / f"{i}.png")
+    result = amge_cli("predict", tmp_path, "--model", checkpoint, "--json")
+    assert result.exit_code == 0
+    assert json.loads(result.stdout)["videos"][0]["video"] == str(tmp_path)
+
+
+def test_save_one_picture(checkpoint, video, tmp_path):
+    picture = tmp_path / "new" / "map.png"
+    result = amge_cli("predict", video, "--model", checkpoint, "--save", picture, "--json")
+    assert (result.exit_code, result.stderr) == (0, "")
+    with Image.open(picture) as image:
+        assert (image.format, image.size) == ("PNG", (1600, 900))
+        assert len(image.getcolors(1 << 24)) > 100
+
+
+def test_save_a_picture_per_video(checkpoint, video, long_video, tmp_path):
+    result = amge_cli("predict", video, long_video, "--model", checkpoint, "--save", tmp_path / "maps", "--csv")
+    assert result.exit_code == 0
+    assert sorted(path.name for path in (tmp_path / "maps").iterdir()) == ["long.png", "side_step.png"]
+
+
+def test_videos_of_one_name_do_not_overwrite_one_another_s_picture(checkpoint, video, tmp_path):
+    copies = [tmp_path / folder / "squat.mp4" for folder in ("monday", "tuesday")]
+    for copy in copies:
+        copy.parent.mkdir()
+        copy.write_bytes(video.read_bytes())
+    result = amge_cli("predict", *copies, "--model", checkpoint, "--save", tmp_path / "maps", "--csv")
+    assert result.exit_code == 2 or len(list((tmp_path / "maps").iterdir())) == 2
+
+
+# What it refuses
+
+
+def refused(result, *parts):
+    """One line on standard error, nothing on standard output."""
+    assert result.exit_code == 2
+    assert isinstance(result.exception, SystemExit)
+    assert result.stdout == ""
+    assert result.stderr.startswith("error: ")
+    assert result.stderr.count("\n") == 1
+    for part in parts:
+        assert part in result.stderr
+
+
+def no_file(path):
+    pass
+
+
+def empty_file(path):
+    path.touch()
+
+
+def text(path):
+    path.write_text("not a video\n" * 200)
+
+
+def truncated(path):
+    write_video(path, movement(40), fps=20)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def sound_only(path):
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("aac", rate=8000)
+        samples = np.zeros((1, 8000), dtype=np.float32)
+        frame = av.AudioFrame.from_ndarray(samples, format="fltp", layout="mono")
+        frame.sample_rate = 8000
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+
+
+def one_frame(path):
+    write_video(path, movement(1), fps=20)
+
+
+def one_pixel(path):
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=20)
+        stream.width, stream.height, stream.pix_fmt = 1, 1, "yuv420p"
+        for frame in movement(8)[:, :1, :1]:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")))
+        container.mux(stream.encode())
+
+
+BAD_VIDEOS = {
+    no_file: "no such file",
+    empty_file: "is empty",
+    text: "not a video",
+    truncated: "truncated",
+    sound_only: "no video in it",
+    one_frame: "at least 2 frames",
+    one_pixel: "1x1",
+}
+
+
+@pytest.mark.parametrize("make, reason", BAD_VIDEOS.items(), ids=lambda value: getattr(value, "__name__", ""))
+@pytest.mark.parametrize("form", [(), ("--json",), ("--csv",)], ids=["table", "json", "csv"])
+def test_bad_videos(checkpoint, tmp_path, capfd, make, reason, form):
+    path = tmp_path / "bad.mp4"
+    make(path)
+    capfd.readouterr()  # what the encoder may have said
+    picture = tmp_path / "map.png"
+    refused(amge_cli("predict", path, "--model", checkpoint, "--save", picture, *form), str(path), reason)
+    assert not picture.exists()
+    assert capfd.readouterr() == ("", "")  # FFmpeg itself
+
+
+def test_an_empty_folder(checkpoint, tmp_path):
+    refused(amge_cli("predict", tmp_path, "--model", checkpoint), "a folder without images")
+
+
+def test_a_line_break_in_a_name_makes_no_second_line(checkpoint):
+    refused(amge_cli("predict", "two\nlines.mp4", "--model", checkpoint), "no such file")
+
+
+@pytest.mark.parametrize("name", ["[red]none[/red].mp4", "none[/b].mp4", "none :muscle:.mp4"])
+def test_an_error_spells_a_file_name_as_it_is(checkpoint, name):
+    refused(amge_cli("predict", name, "--model", checkpoint), name)
+
+
+@pytest.mark.parametrize("name", ["transm3e-litte", "transm3e-lit"])
+def test_an_unknown_model(video, tmp_path, name):
+    picture = tmp_path / "map.png"
+    refused(amge_cli("predict", video, "--model", name, "--save", picture), name, "did you mean 'transm3e-lite'")
+    assert not picture.exists()
+
+
+@pytest.fixture
+def broken(checkpoint, tmp_path):
+    """A copy of the checkpoint, to be broken."""
+    folder = tmp_path / "broken"
+    folder.mkdir()
+    for name in ("config.json", "model.safetensors"):
+        (folder / name).write_bytes((checkpoint / name).read_bytes())
+    return folder
+
+
+@pytest.mark.parametrize(
+    "edit, reason",
+    [
+        (lambda state: state.pop("head.projection.bias"), "missing head.projection.bias"),
+        (lambda state: state.update(extra=torch.zeros(1)), "unexpected extra"),
+        (lambda state: state.update({"head.projection.bias": torch.zeros(7)}), "head.projection.bias is (7,)"),
+    ],
+)
+def test_weights_that_do_not_fit(broken, video, edit, reason):
+    state = load_file(broken / "model.safetensors")
+    edit(state)
+    save_file(state, broken / "model.safetensors")
+    refused(amge_cli("predict", video, "--model", broken), "model.safetensors does not fit", reason)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{"frames": "many"}, {"fusion": "none"}, {"backbone_args": []}, {"seconds": "long"}, {"mean": 0.5}, {"std": 1}],
+    ids=str,
+)
+def test_a_config_with_wrong_values(broken, video, values):
+    config = json.loads((broken / "config.json").read_text())
+    (broken / "config.json").write_text(json.dumps(config | values))
+    refused(amge_cli("predict", video, "--model", broken))
+
+
+def test_a_pickle_as_model(video, tmp_path):
+    path = tmp_path / "model.pth"
+    path.write_bytes(pickle.dumps({"weight": 1}))
+    refused(amge_cli("predict", video, "--model", path), "model.pth", "pickle")
+    refused(amge_cli("predict", video, "--model", tmp_path), str(tmp_path), "not an amge checkpoint")
+
+
+def test_a_model_folder_that_is_not_there(video, tmp_path):
+    refused(amge_cli("predict", video, "--model", tmp_path / "nowhere"), "nowhere does not exist")
+
+
+def test_options_that_exclude_each_other(checkpoint, video, tmp_path):
+    options = "--model", checkpoint
+    refused(amge_cli("predict", video, *options, "--json", "--csv"), "--json and --csv exclude each other")
+    refused(amge_cli("predict", video, video, *options, "--save", tmp_path / "a.png"), "give a folder")
+    refused(amge_cli("predict", video, *options, "--save", tmp_path / "a.gif"), "unknown picture format '.gif'")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("options", [("--threshold", "1.5"), ("--threshold", "high"), ("--no-such-option",)])
+def test_usage_errors(video, options):
+    result = amge_cli("predict", video, *options)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert options[0] in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+# The other commands
+
+
+def test_list():
+    result = amge_cli("list", "transm3e-l*")
+    assert result.exit_code == 0
+    assert "transm3e-lite" in result.stdout
+    assert "transm3e-lite" not in amge_cli("list", "resnet*").stdout
+
+
+def test_info(checkpoint):
+    result = amge_cli("info", checkpoint)
+    report = json.loads(result.stdout)
+    model = amge.from_pretrained(checkpoint)
+    assert report.pop("parameters") == sum(p.numel() for p in model.parameters())
+    assert report == json.loads(model.spec.to_json())
+    assert json.loads(amge_cli("info", "transm3e-lite").stdout)["arch"] == "transm3e-lite"
+    refused(amge_cli("info", "transm3e-litte"), "did you mean 'transm3e-lite'")
+
+
+# As a process of its own
+
+
+def run(*arguments):
+    command = [sys.executable, "-m", "amge.cli", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+
+
+def test_a_process_prints_json_and_nothing_else(checkpoint, video, expected):
+    done = run("predict", video, "--model", checkpoint, "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout)["videos"][0]["regions"] == pytest.approx(expected, abs=1e-3)
+
+
+def test_a_process_ends_in_one_line_on_a_truncated_video(checkpoint, tmp_path):
+    truncated(tmp_path / "bad.mp4")
+    done = run("predict", tmp_path / "bad.mp4", "--model", checkpoint)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.count("\n") == 1

@@ -1,0 +1,17 @@
+import subprocess
+import sys
+
+HEAVY = ("timm", "av", "torchvision", "lightning", "sklearn", "matplotlib")
+
+
+def test_import_is_quiet_and_light():
+    """`print` in the child shows which of the heavy packages came along: none."""
+    code = f"import sys, amge; print(*[name for name in {HEAVY} if name in sys.modules], end='')"
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, timeout=120)
+    assert (done.stdout, done.stderr, done.returncode) == ("", "", 0)
+
+
+def test_public_names_are_there():
+    import amge
+
+    assert [name for name in amge.__all__ if not hasattr(amge, name)] == []
