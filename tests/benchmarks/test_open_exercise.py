@@ -1,0 +1,33 @@
+import json
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("sklearn")
+
+import amge
+
+ROOT = Path(__file__).parents[2]
+PHOTOGRAPHS = ROOT.parent / "shared" / "open_exercise"
+
+
+def run(capsys, monkeypatch, *arguments):
+    monkeypatch.setattr(sys, "argv", ["open_exercise.py", *map(str, arguments)])
+    runpy.run_path(str(ROOT / "benchmarks" / "open_exercise.py"), run_name="__main__")
+    return json.loads(capsys.readouterr().out)
+
+
+def test_prints_the_map_of_both_splits(capsys, monkeypatch, prepared):
+    result = run(capsys, monkeypatch, "--model", "transm3e-lite", "--data", prepared)
+    assert result["model"] == "transm3e-lite.open-exercise"
+    assert all(0 <= result["mAP"][split] <= 100 for split in ("val_seen", "val_unseen"))
+
+
+@pytest.mark.skipif(not PHOTOGRAPHS.exists(), reason="needs the open exercise photographs")
+def test_the_card_tells_the_truth(capsys, monkeypatch):
+    claimed = amge.spec("transm3e-lite.open-exercise").metrics
+    measured = run(capsys, monkeypatch, "--model", "transm3e-lite", "--data", PHOTOGRAPHS)["mAP"]
+    for split in ("val_seen", "val_unseen"):
+        assert measured[split] == pytest.approx(claimed[f"{split}_mAP"], abs=0.3)

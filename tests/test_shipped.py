@@ -1,0 +1,54 @@
+import socket
+from pathlib import Path
+
+import pytest
+
+import amge
+from amge.hub import shipped
+from amge.muscles import REGION_IDS
+
+CLIP = Path(__file__).parents[1] / "examples" / "squat.mp4"
+
+
+@pytest.fixture(scope="module")
+def model():
+    return amge.build("transm3e-lite", pretrained=True)
+
+
+@pytest.mark.parametrize("name", shipped())
+def test_each_checkpoint_is_small_and_has_a_card(name):
+    folder = shipped()[name]
+    assert (folder / "model.safetensors").stat().st_size <= 12 * 2**20
+    card = (folder / "README.md").read_text()
+    for word in ("Licence of the weights", "Training data", "Metrics", "seed", "Not medical advice"):
+        assert word in card
+    assert sum(f.stat().st_size for f in folder.parent.rglob("*.safetensors")) <= 24 * 2**20
+
+
+def test_transm3e_lite_keeps_its_budget(model):
+    assert sum(p.numel() for p in model.parameters()) <= 5_500_000
+    assert model.spec.labels == REGION_IDS and not model.training
+    assert not any("sender" in key or "teacher" in key for key in model.state_dict())
+
+
+def test_loads_without_network(monkeypatch):
+    def refuse(*args, **kwargs):
+        raise AssertionError("opened a socket")
+
+    monkeypatch.setattr(socket, "socket", refuse)
+    for pretrained in (True, "open-exercise", shipped()["transm3e-lite.open-exercise"]):
+        assert amge.build("transm3e-lite", pretrained=pretrained).spec.tag == "open-exercise"
+
+
+def test_a_squat_works_the_legs(model):
+    probabilities = model.predict(CLIP)
+    ranked = sorted(probabilities, key=lambda name: -probabilities[name])
+    assert set(ranked[:3]) == {"quadriceps", "gluteus", "hamstring"}
+    assert max(probabilities[name] for name in ("biceps", "chest", "neck_head")) < model.spec.threshold
+
+
+def test_names_without_weights_say_what_there_is():
+    with pytest.raises(ValueError, match=r"neither a tag.*transm3e-lite\.open-exercise"):
+        amge.build("transm3e-lite", pretrained="musclemap136")
+    with pytest.raises(ValueError, match=r"did you mean 'transm3e-lite"):
+        amge.build("transm3e-light", pretrained=True)
