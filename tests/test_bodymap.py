@@ -115,7 +115,8 @@ def test_save_writes_the_picture_alone(tmp_path, suffix):
     path = tmp_path / f"picture.{suffix}"
     path.write_text("old")
     save(path, Image.new("RGB", (32, 18)))
-    assert Image.open(path).size == (32, 18)
+    with Image.open(path) as image:
+        assert image.size == (32, 18)
     assert list(tmp_path.iterdir()) == [path]
 
 

@@ -39,7 +39,7 @@ def registry(monkeypatch):
 
 def test_named_models():
     assert "transm3e-lite" in amge.list_models()
-    assert amge.list_models("transm3e-l*e") == ["transm3e-lite"]
+    assert amge.list_models("transm3e-l*e") == ["transm3e-lite", "transm3e-lite.open-exercise"]
     assert amge.list_models("resnet*") == []
     spec = amge.spec("transm3e-lite")
     assert (spec.name, spec.banks, spec.fusion, spec.labels) == (
