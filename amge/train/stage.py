@@ -55,11 +55,8 @@ class Stage(L.LightningModule):
         self.joints, self.smoothing = joints, smoothing
 
     def train(self, mode: bool = True) -> "Stage":
-        """Batch norm of the encoder keeps its ImageNet statistics, the teacher stays in eval mode."""
+        """The teacher stays in eval mode. Batch norm of the student's top adapts; its trunk only runs cached."""
         super().train(mode)
-        for module in self.model.backbone.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                module.eval()
         if self.teacher:
             self.teacher.eval()
         return self

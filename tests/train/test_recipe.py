@@ -93,8 +93,6 @@ def test_the_trunk_stays_as_imagenet_left_it(trained):
         torch.allclose(ours[key], theirs[key], rtol=1e-4, atol=1e-5) for key in early
     )  # averaging rounds
     assert not torch.equal(ours["blocks.6.0.conv_pw.weight"], theirs["blocks.6.0.conv_pw.weight"])
-    mean = "blocks.6.0.bn1.running_mean"
-    torch.testing.assert_close(ours[mean], theirs[mean], rtol=1e-4, atol=1e-5)
 
 
 def test_a_finished_run_is_not_trained_again(trained, prepared, monkeypatch):
