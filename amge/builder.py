@@ -130,7 +130,8 @@ def build(name: str, pretrained: bool | str | Path = False, **overrides: Any) ->
     from amge.hub.weights import find
 
     if not pretrained:
-        return assemble(spec(name).replace(**overrides))
+        untrained: dict[str, Any] = {"tag": None, "licence": None, "metrics": {}}
+        return assemble(spec(name).replace(**(untrained | overrides)))
     one_of("model", name, list_models())
     folder = find(name, pretrained)
     saved = read_spec(folder)

@@ -9,7 +9,7 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -107,7 +107,9 @@ def predict(
     for video in videos:
         try:
             with progress_bar(video) as report:
-                windows = list(network.predict_windows(video, report))
+                windows = [
+                    w if save else replace(w, frames=w.frames[:0]) for w in network.predict_windows(video, report)
+                ]
             rows = [list(w.probabilities.values()) for w in windows]
             means = [sum(column) / len(rows) for column in zip(*rows, strict=True)]
             result = Result(video, dict(zip(network.spec.labels, means, strict=True)), windows, limit)

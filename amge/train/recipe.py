@@ -132,12 +132,13 @@ def train(
         clips = Clips(exercises, pool, frames[number], size, variants[number], figures, seed + number)
         model = assemble(spec)
         load_efficientnet_lite0(encoder_of(model))
-        return cache_features(folder, clips, model)
+        return cache_features(folder, clips, model, "cuda" if torch.cuda.is_available() else "cpu")
 
     def stage(name: str, spec: ModelSpec, number: int, start: MuscleModel | None, **options: Any) -> MuscleModel:
         folder = out / name
         if (folder / "model.safetensors").exists():
             return from_pretrained(folder)
+        arrays = features(number)  # draws chance of its own, so before the seed
         L.seed_everything(seed, verbose=False)
         model = assemble(spec)
         if start:
@@ -146,7 +147,7 @@ def train(
             load_efficientnet_lite0(encoder_of(model))
         freeze_trunk(model)
         keys = (spec.modality, "rgb_diff") if options.get("teacher") else (spec.modality,)
-        clips = Cached(features(number), len(exercises), variants[number], keys)
+        clips = Cached(arrays, len(exercises), variants[number], keys)
         steps = max(1, epochs[number] * (len(clips) // batch_size))
         trainable = Stage(model, spec.modality, steps=steps, **options)
         return fit(trainable, clips, folder, epochs[number], batch_size, seed + number)
