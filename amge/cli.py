@@ -7,7 +7,7 @@ import csv
 import io
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -77,9 +77,14 @@ def load(model: str) -> Any:
     """A model with trained weights, by name or folder."""
     import amge
 
-    if os.path.exists(model) or os.sep in model:
-        return amge.from_pretrained(model)
-    return amge.build(model, pretrained=True)
+    return amge.from_pretrained(model) if is_path(model) else amge.build(model, pretrained=True)
+
+
+def is_path(model: str) -> bool:
+    """Whether `--model` means a folder; a known name does not, even where a file is called the same."""
+    import amge
+
+    return model not in amge.list_models() and (os.path.exists(model) or os.sep in model)
 
 
 @app.command()
@@ -102,20 +107,18 @@ def predict(
             raise ValueError("--json and --csv exclude each other")
         network = load(model)
         limit = network.spec.threshold if threshold is None else threshold
-        pictures = picture_paths(videos, save) if save else {}
+        pictures = picture_paths(videos, save, network.spec.labels) if save else {}
     results, failed = [], False
     for video in videos:
         try:
             with progress_bar(video) as report:
-                windows = [
-                    w if save else replace(w, frames=w.frames[:0]) for w in network.predict_windows(video, report)
-                ]
+                windows, busiest = watch(network.predict_windows(video, report))
             rows = [list(w.probabilities.values()) for w in windows]
             means = [sum(column) / len(rows) for column in zip(*rows, strict=True)]
             result = Result(video, dict(zip(network.spec.labels, means, strict=True)), windows, limit)
-            if video in pictures:
-                picture(result, pictures[video])
             results.append(result)
+            if video in pictures:
+                picture(result, busiest.frames, pictures[video])
         except (ValueError, OSError) as error:
             complain(error)
             failed = True
@@ -131,6 +134,16 @@ def predict(
         raise typer.Exit(2)
 
 
+def watch(predictions: Iterable[Any]) -> tuple[list[Any], Any]:
+    """All windows without their frames, so that memory does not grow with them, and the busiest one with its own."""
+    windows, busiest = [], None
+    for window in predictions:
+        if busiest is None or sum(window.probabilities.values()) > sum(busiest.probabilities.values()):
+            busiest = window
+        windows.append(replace(window, frames=window.frames[:0].copy()))
+    return windows, busiest
+
+
 @contextmanager
 def progress_bar(video: str) -> Iterator[Callable[[float, float | None], None]]:
     """A bar on standard error, on a terminal only, that leaves nothing behind."""
@@ -140,9 +153,22 @@ def progress_bar(video: str) -> Iterator[Callable[[float, float | None], None]]:
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
-def picture_paths(videos: list[str], save: Path) -> dict[str, Path]:
-    """Where the picture of each video goes: to the file `save`, or for several videos into the folder `save`."""
+def picture_paths(videos: list[str], save: Path, labels: Sequence[str]) -> dict[str, Path]:
+    """Where the picture of each video goes: to the file `save`, or for several videos into the folder `save`.
+
+    Raises:
+        ValueError: before anything is predicted, if that can't be drawn or written.
+    """
+    from amge import bodymap
+    from amge.errors import one_of
+    from amge.muscles import REGION_IDS
+
+    if unknown := sorted(set(labels) - set(REGION_IDS)):
+        raise ValueError(f"--save draws muscle regions; this model's labels include {', '.join(unknown[:3])}")
     if len(videos) == 1:
+        one_of("picture format", save.suffix.lower(), bodymap.FORMATS)
+        if save.is_dir():
+            raise ValueError(f"--save {save} is a folder; name the picture")
         return {videos[0]: save}
     if save.suffix:
         raise ValueError(f"--save {save} names one picture for {len(videos)} videos; give a folder")
@@ -154,13 +180,12 @@ def picture_paths(videos: list[str], save: Path) -> dict[str, Path]:
     return paths
 
 
-def picture(result: Result, path: Path) -> None:
+def picture(result: Result, frames: Any, path: Path) -> None:
     from amge import bodymap
 
-    middle = result.windows[len(result.windows) // 2]
     title = Path(result.video).stem.replace("_", " ")
     path.parent.mkdir(parents=True, exist_ok=True)
-    bodymap.save(path, bodymap.draw(result.probabilities, middle.frames, title, result.threshold))
+    bodymap.save(path, bodymap.draw(result.probabilities, frames, title, result.threshold))
 
 
 def csv_rows(results: list[Result]) -> str:
@@ -226,8 +251,7 @@ def info(
     from amge.hub.local import read_spec
 
     with one_line_errors():
-        folder = os.path.exists(name) or os.sep in name
-        spec = read_spec(Path(name)) if folder else amge.spec(name)
+        spec = read_spec(Path(name)) if is_path(name) else amge.spec(name)
         with torch.device("meta"):
             network = amge.assemble(spec)
         parameters = sum(p.numel() for p in network.parameters())

@@ -92,6 +92,8 @@ class MuscleModel(nn.Module):
 
     def gather(self, out: BackboneOutput) -> Features:
         """What a backbone gave for the tokens of the bank, cut into banks and fused."""
+        if out.tokens is None:
+            raise ValueError("the backbone gave no tokens back, although it was given those of the bank")
         tokens = self.bank.split(out.tokens)
         blocks = [self.bank.split(block) for block in out.block_tokens]
         fused = next(iter(tokens.values())) if self.fusion is None else self.fusion(*tokens.values())
@@ -204,4 +206,8 @@ class MuscleModel(nn.Module):
         finally:
             for module in training:
                 module.training = True
+        if not logits.isfinite().all():
+            raise ValueError(
+                f"{spec.name} gave logits that are not finite; its weights or the clip hold NaN or infinity"
+            )
         return (logits.sigmoid() if spec.activation == "sigmoid" else logits.softmax(dim=-1)).cpu()

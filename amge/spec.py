@@ -73,6 +73,9 @@ class ModelSpec:
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise ValueError(f"{name} must be a whole number from 1 up, got {value!r}")
+        for name in ("labels", "banks"):
+            if isinstance(getattr(self, name), str):
+                raise ValueError(f"{name} must be a tuple of names, got the string {getattr(self, name)!r}")
         if not self.labels or len(set(self.labels)) != len(self.labels):
             raise ValueError("labels must be distinct names, at least one")
         if not is_number(self.threshold) or not 0 <= self.threshold <= 1:

@@ -41,20 +41,20 @@ def load(folder: str | Path, split: str) -> list[Exercise]:
         labels = json.loads((folder / "labels.json").read_text())
         archive = np.load(folder / "keypoints.npz", allow_pickle=False)
         poses = dict(zip(archive["ids"].tolist(), archive["keypoints"], strict=True))
-    except (OSError, KeyError, json.JSONDecodeError) as error:
-        raise ValueError(f"{folder} does not hold the prepared open exercise photographs: {error}") from None
-    if tuple(labels["regions"]) != REGION_IDS:
-        raise ValueError(f"{folder / 'labels.json'} lists other regions than amge.muscles.REGION_IDS, or another order")
-    return [
-        Exercise(
-            sample["id"],
-            np.stack([np.asarray(Image.open(folder / frame).convert("RGB")) for frame in sample["frames"]]),
-            poses[sample["id"]].astype(np.float32),
-            encode(sample["regions"]),
-        )
-        for sample in labels["samples"]
-        if sample["split"] == split
-    ]
+        if tuple(labels["regions"]) != REGION_IDS:
+            raise ValueError("labels.json lists other regions than amge.muscles.REGION_IDS, or another order")
+        return [
+            Exercise(
+                sample["id"],
+                np.stack([np.asarray(Image.open(folder / frame).convert("RGB")) for frame in sample["frames"]]),
+                poses[sample["id"]].astype(np.float32),
+                encode(sample["regions"]),
+            )
+            for sample in labels["samples"]
+            if sample["split"] == split
+        ]
+    except (OSError, KeyError, ValueError) as error:
+        raise ValueError(f"{folder} does not hold the prepared open exercise photographs: {error!r}") from None
 
 
 def to_frames(exercise: Exercise, frames: int) -> np.ndarray:

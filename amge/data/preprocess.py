@@ -12,12 +12,13 @@ def movement_box(frames: np.ndarray, least: float = 1.0, margin: float = 0.6) ->
     """The square that holds the movement of a clip: centre x, centre y and side, in pixels.
 
     A person seldom fills a phone video; what changes between the frames shows where they are. The square spans the
-    5th to 95th percentile of the change in each direction, widened by `margin` on every side. If nothing changes, or
-    everything does (a moving camera), it is close to the largest square around the middle of the picture.
+    5th to 95th percentile of the change in each direction, widened by `margin` on every side. If nothing changes it
+    is the largest square in the middle of the picture; if everything does (a moving camera), all of the picture.
 
     Args:
         frames: uint8 `(T, H, W, 3)`.
-        least: smallest side, in short sides of the picture.
+        least: smallest side, in short sides of the picture, or in three quarters of its height if that is more: in
+            an upright picture somebody who stands is taller than it is wide, also where only the arms move.
         margin: of the movement's extent.
     """
     height, width = frames.shape[1:3]
@@ -26,6 +27,7 @@ def movement_box(frames: np.ndarray, least: float = 1.0, margin: float = 0.6) ->
     change = small.std(axis=0)
     change = np.maximum(change - 2 * np.median(change) - 2, 0)
     short, long = min(height, width), max(height, width)
+    smallest = least * max(short, 0.75 * height)
     if change.sum() <= 0:
         return width / 2, height / 2, float(short)
     spans = []
@@ -34,7 +36,7 @@ def movement_box(frames: np.ndarray, least: float = 1.0, margin: float = 0.6) ->
         low, high = np.searchsorted(mass, (0.05 * mass[-1], 0.95 * mass[-1])) * step
         spans.append((low, high))
     extent = max(high - low for low, high in spans) * (1 + 2 * margin)
-    side = float(np.clip(extent, least * short, long))
+    side = float(np.clip(extent, smallest, long))
     (left, right), (top, bottom) = spans
     centre = []
     for low, high, full in ((left, right, width), (top, bottom, height)):

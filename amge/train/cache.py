@@ -5,6 +5,7 @@ Shapes: `n` clips, `T` frames, `C h w` the trunk's features, `K` regions.
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -34,10 +35,9 @@ def cache_features(path: Path, clips: Clips, model: MuscleModel, device: str = "
     done = path / "done"
     if not done.exists():
         path.mkdir(parents=True, exist_ok=True)
-        mean, std = (
-            torch.tensor(values, device=device).view(1, 3, 1, 1, 1) for values in (model.spec.mean, model.spec.std)
-        )
-        arrays: dict[str, np.ndarray] = {}
+        spec: Any = model.spec
+        mean, std = (torch.tensor(values, device=device).view(1, 3, 1, 1, 1) for values in (spec.mean, spec.std))
+        arrays: dict[str, np.memmap] = {}
         with isolate_rng():
             model.to(device).eval()
             loader = DataLoader(clips, 16, num_workers=1)
@@ -65,6 +65,7 @@ class Cached(Dataset):
 
     Args:
         arrays: from `cache_features`.
+        photos: how many photograph pairs the arrays hold, each in every variant.
         variants: how many variants of each clip the arrays hold.
         keys: which arrays to give.
     """

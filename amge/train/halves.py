@@ -54,4 +54,5 @@ def forward_top(model: MuscleModel, features: Tensor) -> Features:
     for stage in encoder_of(model).blocks[TRUNK_STAGES:]:
         coarse = stage(coarse)
     tokens = model.bank(len(features))
-    return model.gather(model.backbone.adapter([fine, coarse], features.shape[1], tokens))
+    adapter: Any = model.backbone.adapter
+    return model.gather(adapter([fine, coarse], features.shape[1], tokens))

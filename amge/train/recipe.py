@@ -4,6 +4,7 @@ Stage 1 trains tokens alone, once on RGB and once on RGB differences. Stage 2 st
 fusion from the RGB model, with the difference model as its frozen teacher.
 """
 
+import json
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -79,6 +80,15 @@ def fit(stage: Stage, clips: Cached, folder: Path, epochs: int, batch_size: int,
     return stage.model.eval()
 
 
+def same_run(folder: Path, options: str) -> None:
+    """Write down what a run folder was made with, or raise `ValueError` if it was made with something else."""
+    path = folder / "options.json"
+    if path.exists() and path.read_text() != options:
+        raise ValueError(f"{path} shows that this folder belongs to a run with other options; give this run its own")
+    folder.mkdir(parents=True, exist_ok=True)
+    path.write_text(options)
+
+
 def train(
     spec: ModelSpec,
     data: str | Path,
@@ -121,14 +131,19 @@ def train(
         raise ValueError(f"stages is empty; valid: {', '.join(STAGES)}")
     for name in stages:
         one_of("stage", name, STAGES)
+    if spec.fusion is None and stages != STAGES:
+        raise ValueError("a model of one bank has no stages to choose from: it trains on RGB alone, start to end")
     out = Path(out)
+    options = {"epochs": epochs, "frames": frames, "variants": variants, "size": size, "figures": figures}
+    options |= {"parametric": parametric, "batch_size": batch_size, "seed": seed}
+    same_run(out, json.dumps({"spec": json.loads(spec.to_json()), **options}, indent=2))
     exercises = load(data, "train")
 
     @cache
     def features(number: int) -> dict[str, np.ndarray]:
         folder = out / f"features-{number + 1}"
         finished = (folder / "done").exists()
-        pool = [] if finished else render_pool(exercises, frames[1], size, repeats=2, extra=parametric, seed=seed)
+        pool = [] if finished else render_pool(exercises, max(frames), size, repeats=2, extra=parametric, seed=seed)
         clips = Clips(exercises, pool, frames[number], size, variants[number], figures, seed + number)
         model = assemble(spec)
         load_efficientnet_lite0(encoder_of(model))
@@ -148,14 +163,18 @@ def train(
         freeze_trunk(model)
         keys = (spec.modality, "rgb_diff") if options.get("teacher") else (spec.modality,)
         clips = Cached(arrays, len(exercises), variants[number], keys)
-        steps = max(1, epochs[number] * (len(clips) // batch_size))
+        steps = epochs[number] * (len(clips) // batch_size)
+        if not steps:
+            raise ValueError(f"{len(clips)} clips make no batch of {batch_size}, or epochs={epochs} trains nothing")
         trainable = Stage(model, spec.modality, steps=steps, **options)
         return fit(trainable, clips, folder, epochs[number], batch_size, seed + number)
 
     tune = {"lr": 5e-4, "encoder_lr": 1e-4}
     if spec.fusion is None:  # one bank: nothing to distil into
         return stage("student", spec, 1, stage("rgb", spec, 0, None), **tune)
-    done = [stage(m, tokens_alone(spec, m), 0, None) for m in ("rgb", "rgb_diff") if m in stages]
+    done = [
+        stage(m, tokens_alone(spec, m), 0, None) for m in ("rgb", "rgb_diff") if m in stages and (distill or m == "rgb")
+    ]
     if "student" in stages:
         teacher = from_pretrained(out / "rgb_diff") if distill else None
         name = "student" if distill else "student-without-kd"

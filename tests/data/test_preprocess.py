@@ -32,6 +32,10 @@ def test_the_box_is_no_smaller_than_a_share_of_the_picture():
     assert movement_box(video, least=0.5)[2] == 0.5 * 180
 
 
+def test_an_upright_picture_keeps_room_for_an_upright_person():
+    assert movement_box(moving_square(320, 180, (160, 90)), margin=0.0)[2] == 0.75 * 320
+
+
 def test_the_margin_widens_the_box():
     video = moving_square(180, 320, (160, 90))
     tight, wide = (movement_box(video, least=0.0, margin=margin)[2] for margin in (0.0, 0.5))

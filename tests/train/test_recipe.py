@@ -102,7 +102,8 @@ def test_a_finished_run_is_not_trained_again(trained, prepared, monkeypatch):
     assert all(torch.equal(a, b) for a, b in zip(again.state_dict().values(), model.state_dict().values(), strict=True))
 
 
-def test_a_cut_run_goes_on_from_its_last_epoch(prepared, tmp_path, monkeypatch):
+def test_a_cut_run_goes_on_to_the_same_weights(trained, prepared, tmp_path, monkeypatch):
+    whole, _ = trained
     step, seen = Stage.training_step, []
 
     def recorded(self, batch, index):
@@ -115,9 +116,29 @@ def test_a_cut_run_goes_on_from_its_last_epoch(prepared, tmp_path, monkeypatch):
     with pytest.raises(RuntimeError, match="cut"):
         recipe.train(spec(), prepared, tmp_path, stages=("rgb",), epochs=(2, 2), **SMALL)
     assert not (tmp_path / "rgb" / "model.safetensors").exists()
-    model = recipe.train(spec(), prepared, tmp_path, stages=("rgb",), epochs=(2, 2), **SMALL)
+    resumed = recipe.train(spec(), prepared, tmp_path, stages=("rgb",), epochs=(2, 2), **SMALL).state_dict()
     assert seen == [0, 0, 0, 1, 1, 1, 1]
-    assert all(torch.isfinite(value).all() for value in model.state_dict().values())
+    expected = amge.from_pretrained(whole / "rgb").state_dict()
+    for key, value in expected.items():
+        torch.testing.assert_close(resumed[key], value, rtol=1e-4, atol=2e-5)  # a reloaded optimiser rounds otherwise
+
+
+def test_a_run_folder_refuses_other_options(trained, prepared):
+    out, _ = trained
+    with pytest.raises(ValueError, match="other options"):
+        recipe.train(spec(), prepared, out, epochs=(2, 2), **(SMALL | {"size": 96}))
+
+
+def test_shipping_adds_the_metadata(trained, tmp_path):
+    from amge.train.ship import main
+
+    out, model = trained
+    main(out / "student", tmp_path / "ship", "toy", "CC0-1.0", 0.25, '{"val_seen_mAP": 1.5}')
+    shipped = amge.from_pretrained(tmp_path / "ship")
+    assert (shipped.spec.tag, shipped.spec.licence, shipped.spec.threshold) == ("toy", "CC0-1.0", 0.25)
+    assert shipped.spec.metrics == {"val_seen_mAP": 1.5}
+    for key, value in model.state_dict().items():
+        torch.testing.assert_close(shipped.state_dict()[key], value, rtol=1e-3, atol=1e-4)
 
 
 def test_a_stage_that_lacks_another_says_so(prepared, tmp_path):
