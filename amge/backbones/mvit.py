@@ -1,0 +1,228 @@
+"""MViTv2 for video with any number of class tokens (Li et al., "MViTv2", CVPR 2022), the trunk of TransM³E.
+
+Shapes: `B` batch, `T H W` grid, `N = T * H * W` patches, `M'` class tokens of all banks, `L = M' + N`, `C` channels.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
+
+from amge.backbones.contract import Backbone, BackboneOutput
+from amge.backbones.pooling_attention import PoolingAttention, pooled
+from amge.backbones.relative_position import Grid
+from amge.drop_path import drop_path
+
+
+class BlockSetting(NamedTuple):
+    """What differs from block to block."""
+
+    dim: int
+    """Channels that the block gives."""
+    num_heads: int
+    stride_q: Grid
+    """Query stride, which shrinks the grid."""
+    stride_kv: Grid
+
+
+class MViTBlock(nn.Module):
+    """Pooling attention and an MLP, each with its shortcut.
+
+    Where the attention widens, the shortcut is a projection of the normalised input; where it shrinks the grid, the
+    shortcut is max-pooled.
+    """
+
+    def __init__(
+        self, dim: int, setting: BlockSetting, grid: Grid, mlp_ratio: float, drop_path: float, **attention: object
+    ) -> None:
+        super().__init__()
+        hidden = int(setting.dim * mlp_ratio)
+        self.stride = setting.stride_q
+        self.drop_path = drop_path
+        self.norm1 = nn.LayerNorm(dim, eps=1e-6)
+        self.attn = PoolingAttention(dim, setting.dim, setting.num_heads, grid, *setting[2:], **attention)  # type: ignore[arg-type]
+        self.shortcut = nn.Linear(dim, setting.dim) if dim != setting.dim else None
+        self.norm2 = nn.LayerNorm(setting.dim, eps=1e-6)
+        self.mlp = nn.Sequential(nn.Linear(setting.dim, hidden), nn.GELU(), nn.Linear(hidden, setting.dim))
+
+    def _pool(self, x: Tensor, grid: Grid) -> Tensor:
+        """Max-pool the patches of `(B, L, C)` on their grid."""
+        if max(self.stride) == 1:
+            return x
+        tokens = x.shape[1] - grid[0] * grid[1] * grid[2]
+        patches = x[:, tokens:].unflatten(1, grid).permute(0, 4, 1, 2, 3)
+        kernel = [step + 1 if step > 1 else 1 for step in self.stride]
+        patches = F.max_pool3d(patches, kernel, self.stride, [size // 2 for size in kernel])
+        return torch.cat([x[:, :tokens], patches.permute(0, 2, 3, 4, 1).flatten(1, 3)], dim=1)
+
+    def forward(self, x: Tensor, grid: Grid) -> tuple[Tensor, Grid]:
+        """`(B, M' + N, C)` on a grid to `(B, M' + N', C_out)` on the next one."""
+        normed = self.norm1(x)
+        attended, next_grid = self.attn(normed, grid)
+        shortcut = self._pool(x if self.shortcut is None else self.shortcut(normed), grid)
+        x = shortcut + drop_path(attended, self.drop_path, self.training)
+        return x + drop_path(self.mlp(self.norm2(x)), self.drop_path, self.training), next_grid
+
+
+class MViT(Backbone):
+    """Multiscale vision transformer: a strided patch embedding, then blocks that trade resolution for channels.
+
+    Class tokens are put before the patches, bypass all pooling, and have no relative position. A clip may have any
+    length and size that the patch stride divides: tables of relative positions are interpolated (linearly, as in the
+    reference) where the grid is another one than they were made for.
+
+    Args:
+        embed_dim: channels of patches and tokens that enter the first block.
+        blocks: one `BlockSetting` (or its four values) per block.
+        frames: frames per clip that the position tables are made for.
+        size: side of the clip in pixels that they are made for, or `(height, width)`.
+        patch_kernel: of the patch embedding, odd.
+        patch_stride: of the patch embedding.
+        pool_kernel: of the depthwise convolutions, odd.
+        mlp_ratio: hidden width of the MLPs, in channels of their block.
+        drop_path: probability to drop a residual branch in the last block; it grows linearly from 0 in the first.
+        qkv_bias: whether the projection to query, key and value has a bias.
+        residual_tokens: whether class tokens get the residual query as well (timm's 2-D models do).
+
+    Raises:
+        ValueError: for sizes that do not fit one another.
+    """
+
+    def __init__(
+        self,
+        embed_dim: int,
+        blocks: Sequence[BlockSetting | Sequence],
+        frames: int = 16,
+        size: int | tuple[int, int] = 224,
+        patch_kernel: Grid = (3, 7, 7),
+        patch_stride: Grid = (2, 4, 4),
+        pool_kernel: Grid = (3, 3, 3),
+        mlp_ratio: float = 4.0,
+        drop_path: float = 0.2,
+        qkv_bias: bool = True,
+        residual_tokens: bool = False,
+    ) -> None:
+        super().__init__()
+        settings = [BlockSetting(dim, heads, tuple(q), tuple(kv)) for dim, heads, q, kv in blocks]
+        if not settings:
+            raise ValueError("an MViT needs at least one block")
+        if not 0 <= drop_path < 1:
+            raise ValueError(f"drop_path must lie in 0..1 and be less than 1, got {drop_path}")
+        self.token_dim = embed_dim
+        self.embed_dims = tuple(setting.dim for setting in settings)
+        self.reduces = tuple(max(setting.stride_q) > 1 for setting in settings)
+        self.out_channels = self.embed_dims[-1]
+        self.grad_checkpointing = False
+        self.patch_stride = tuple(patch_stride)
+        padding = tuple(width // 2 for width in patch_kernel)
+        self.patch_embed = nn.Conv3d(3, embed_dim, tuple(patch_kernel), self.patch_stride, padding)
+        height, width = (size, size) if isinstance(size, int) else size
+        self._check(frames, height, width)
+        t, h, w = self.patch_stride
+        grid: Grid = (frames // t, height // h, width // w)
+        rates = torch.linspace(0, drop_path, len(settings)).tolist() if len(settings) > 1 else [drop_path]
+        self.blocks = nn.ModuleList()
+        dim = embed_dim
+        for setting, rate in zip(settings, rates, strict=True):
+            self.blocks.append(
+                MViTBlock(
+                    dim,
+                    setting,
+                    grid,
+                    mlp_ratio,
+                    rate,
+                    kernel=tuple(pool_kernel),
+                    qkv_bias=qkv_bias,
+                    residual_tokens=residual_tokens,
+                )
+            )
+            dim, grid = setting.dim, pooled(grid, setting.stride_q)
+        self.norm = nn.LayerNorm(dim, eps=1e-6)
+        self.apply(_initialise)
+
+    def _check(self, frames: int, height: int, width: int) -> None:
+        if torch.compiler.is_compiling():
+            return
+        for name, length, step in zip(("frames", "height", "width"), (frames, height, width), self.patch_stride, strict=True):
+            if length % step or not length:
+                near = [n for n in (length // step * step, -(-length // step) * step) if n] or [step]
+                raise ValueError(
+                    f"{name}={length} is not a multiple of the patch stride {step}; "
+                    f"the nearest that fit: {' and '.join(map(str, near))}"
+                )
+
+    def set_grad_checkpointing(self, enable: bool = True) -> None:
+        """Recompute each block in the backward pass in place of keeping what it computed: less memory, more time."""
+        self.grad_checkpointing = enable
+
+    def forward(self, clip: Tensor, tokens: Tensor | None = None) -> BackboneOutput:
+        """A clip `(B, 3, T, H, W)` and class tokens `(B, M', embed_dim)`, or None for patches alone.
+
+        Raises:
+            ValueError: for a length or size that the patch stride does not divide; names the nearest ones that fit.
+        """
+        self._check(*clip.shape[-3:])
+        patches = self.patch_embed(clip)
+        grid: Grid = patches.shape[2:]  # type: ignore[assignment]
+        x = patches.permute(0, 2, 3, 4, 1).flatten(1, 3)
+        count = 0 if tokens is None else tokens.shape[1]
+        if tokens is not None:
+            x = torch.cat([tokens.to(x.dtype), x], dim=1)
+        block_tokens = []
+        for block in self.blocks:
+            if self.grad_checkpointing and self.training:
+                x, grid = checkpoint(block, x, grid, use_reentrant=False)
+            else:
+                x, grid = block(x, grid)
+            block_tokens.append(x[:, :count].clone())  # a view would keep all patches of the block in memory
+        x = self.norm(x)
+        if tokens is None:
+            return BackboneOutput(x, grid, None, ())
+        return BackboneOutput(x[:, count:], grid, x[:, :count], tuple(block_tokens))
+
+
+def _initialise(module: nn.Module) -> None:
+    if isinstance(module, nn.Linear):
+        nn.init.trunc_normal_(module.weight, std=0.02)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+
+
+def mvitv2(
+    embed_dim: int = 96,
+    depth: int = 16,
+    num_heads: int = 1,
+    double_at: Sequence[int] = (1, 3, 14),
+    stride_kv: Sequence[int] = (1, 8, 8),
+    frames: int = 16,
+    size: int = 224,
+    **mvit: object,
+) -> MViT:
+    """The MViTv2 family: at some blocks channels and heads double and the picture halves.
+
+    Args:
+        embed_dim: channels of the first block.
+        depth: number of blocks; 16 is "small" and 24 "base".
+        num_heads: heads of the first block.
+        double_at: the blocks that double.
+        stride_kv: stride of key and value in the first block; it shrinks as the queries' grid does (adaptive stride).
+        frames: frames per clip that the position tables are made for.
+        size: side of the clip in pixels that they are made for.
+        mvit: further arguments of `MViT`.
+
+    Raises:
+        ValueError: for sizes that do not fit one another.
+    """
+    if outside := [block for block in double_at if not 0 <= block < depth]:
+        raise ValueError(f"double_at names blocks {outside} of a model of depth {depth}")
+    blocks = []
+    dim, heads, (t, h, w) = embed_dim, num_heads, stride_kv
+    for block in range(depth):
+        stride = (1, 2, 2) if block in double_at else (1, 1, 1)
+        if block in double_at:
+            dim, heads, h, w = 2 * dim, 2 * heads, max(h // 2, 1), max(w // 2, 1)
+        blocks.append(BlockSetting(dim, heads, stride, (t, h, w)))
+    return MViT(embed_dim, blocks, frames, size, **mvit)  # type: ignore[arg-type]

@@ -1,0 +1,116 @@
+"""Pooling attention of MViTv2: queries, keys and values are pooled on the grid before they meet.
+
+Shapes: `B` batch, `M` class tokens, `T H W` grid, `N = T * H * W` patches, `L = M + N`, `h` heads, `d` channels per head.
+"""
+
+from math import prod
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from amge.backbones.relative_position import Grid, RelativePosition
+
+
+def pooled(grid: Grid, stride: Grid) -> Grid:
+    """The grid after a convolution or pooling of odd kernel and half its size as padding: rounded up."""
+    t, h, w = (-(-size // step) for size, step in zip(grid, stride, strict=True))
+    return t, h, w
+
+
+class PoolingAttention(nn.Module):
+    """Attention with a depthwise convolution on each of query, key and value (MViTv2, section 4).
+
+    Class tokens come first in the sequence; they pass the convolutions by, have no relative position, and get no
+    residual query. Layer norms run over the channels of a head.
+
+    Every linear layer and convolution keeps the channels innermost, so that the heads are one depthwise convolution on
+    a channels-last clip, key and value another, and nothing is copied between layouts.
+
+    Args:
+        dim: channels that come in.
+        dim_out: channels that go out; widening happens in the first projection.
+        num_heads: heads `h`, must divide `dim_out`.
+        grid: `(T, H, W)` that the position tables are made for.
+        stride_q: pooling stride of the query, which shrinks the grid.
+        stride_kv: pooling stride of key and value.
+        kernel: of the depthwise convolutions, odd.
+        qkv_bias: whether the first projection has a bias.
+        residual_tokens: whether class tokens get the residual query as well (timm's 2-D models do).
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        dim_out: int,
+        num_heads: int,
+        grid: Grid,
+        stride_q: Grid,
+        stride_kv: Grid,
+        kernel: Grid = (3, 3, 3),
+        qkv_bias: bool = True,
+        residual_tokens: bool = False,
+    ) -> None:
+        super().__init__()
+        if num_heads < 1 or dim_out % num_heads:
+            raise ValueError(f"num_heads={num_heads} does not divide dim={dim_out}")
+        if not all(size % 2 for size in kernel):
+            raise ValueError(f"the pooling kernel must be odd along every axis, got {tuple(kernel)}")
+        self.num_heads = num_heads
+        self.head_dim = dim_out // num_heads
+        self.stride_q, self.stride_kv = stride_q, stride_kv
+        self.residual_tokens = residual_tokens
+        self.qkv = nn.Linear(dim, 3 * dim_out, bias=qkv_bias)
+        self.pool_q, self.pool_k, self.pool_v = (
+            nn.Conv3d(
+                self.head_dim,
+                self.head_dim,
+                kernel,
+                padding=tuple(size // 2 for size in kernel),
+                groups=self.head_dim,
+                bias=False,
+            )
+            for _ in range(3)
+        )
+        self.norm_q, self.norm_k, self.norm_v = (nn.LayerNorm(self.head_dim, eps=1e-6) for _ in range(3))
+        sizes = [(size // q, size // kv) for size, q, kv in zip(grid, stride_q, stride_kv, strict=True)]
+        t, h, w = (max(1, *pair) for pair in sizes)
+        self.rel_pos = RelativePosition(self.head_dim, (t, h, w), pooled(grid, stride_q), pooled(grid, stride_kv))
+        self.proj = nn.Linear(dim_out, dim_out)
+
+    def _pool(self, x: Tensor, weights: list[Tensor], grid: Grid, stride: Grid) -> Tensor:
+        """Depthwise convolution of the patches of `(B, L, C)`; each weight `(d, 1, ...)` serves all of its heads."""
+        tokens = x.shape[1] - prod(grid)
+        patches = x[:, tokens:].unflatten(1, grid).permute(0, 4, 1, 2, 3)
+        weight = torch.cat([weight.repeat(self.num_heads, 1, 1, 1, 1) for weight in weights])
+        weight = weight.contiguous(memory_format=torch.channels_last_3d)
+        patches = F.conv3d(patches, weight, None, stride, self.pool_q.padding, 1, weight.shape[0])
+        return torch.cat([x[:, :tokens], patches.permute(0, 2, 3, 4, 1).flatten(1, 3)], dim=1)
+
+    def forward(self, x: Tensor, grid: Grid) -> tuple[Tensor, Grid]:
+        """`(B, M + N, C)` on a grid to `(B, M + N', C_out)` on the query's grid."""
+        tokens = x.shape[1] - prod(grid)
+        width = self.qkv.out_features // 3
+        weight_q, weight_kv = self.qkv.weight.split([width, 2 * width])
+        bias_q, bias_kv = (None, None) if self.qkv.bias is None else self.qkv.bias.split([width, 2 * width])
+        query = self._pool(F.linear(x, weight_q, bias_q), [self.pool_q.weight], grid, self.stride_q)
+        both = self._pool(
+            F.linear(x, weight_kv, bias_kv), [self.pool_k.weight, self.pool_v.weight], grid, self.stride_kv
+        )
+        query = self.norm_q(query.unflatten(-1, (self.num_heads, self.head_dim)))
+        key, value = both.unflatten(-1, (2, self.num_heads, self.head_dim)).unbind(dim=2)
+        key, value = self.norm_k(key), self.norm_v(value)
+
+        grid_q, grid_kv, scale = pooled(grid, self.stride_q), pooled(grid, self.stride_kv), self.head_dim**-0.5
+        long_query, long_key = self.rel_pos(query, key, grid_q, grid_kv, scale)
+        long_value = F.pad(value, (0, long_key.shape[-1] - value.shape[-1]))  # kernels want one width for all three
+        out = F.scaled_dot_product_attention(
+            long_query.transpose(1, 2), long_key.transpose(1, 2), long_value.transpose(1, 2), scale=scale
+        )
+        out = out.transpose(1, 2)[..., : self.head_dim]
+        if tokens and not self.residual_tokens:
+            is_patch = F.pad(query.new_ones(prod(grid_q), 1, 1), (0, 0, 0, 0, tokens, 0))
+            out = torch.addcmul(out, query, is_patch)
+        else:
+            out = out + query
+        return self.proj(out.flatten(2)), grid_q
