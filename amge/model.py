@@ -32,7 +32,7 @@ class Features(NamedTuple):
     block_tokens: dict[str, tuple[Tensor, ...]]
     """Bank to its tokens `(B, M, C_i)` after each block."""
     fused: Tensor
-    """`(B, M, C_out)`, what the head takes."""
+    """`(B, M, C_out)`, what the head takes; the patches in a model without tokens."""
 
 
 @dataclass(frozen=True)
@@ -52,9 +52,9 @@ class MuscleModel(nn.Module):
 
     Args:
         backbone: takes a clip and tokens, returns a `BackboneOutput`.
-        bank: the learnable tokens; `dim` must be the backbone's `token_dim`.
+        bank: the learnable tokens; `dim` must be the backbone's `token_dim`. None for a model without tokens.
         fusion: merges the two banks; None for one bank.
-        head: takes `(B, M, C)` tokens.
+        head: takes `(B, M, C)` tokens; in a model without tokens, patches `(B, N, C)`.
         spec: what can rebuild this model; None for one put together by hand, which then takes clips but neither
             predicts from video nor saves.
 
@@ -65,16 +65,17 @@ class MuscleModel(nn.Module):
     def __init__(
         self,
         backbone: Backbone,
-        bank: TokenBank,
+        bank: TokenBank | None,
         fusion: nn.Module | None,
         head: nn.Module,
         spec: ModelSpec | None = None,
     ) -> None:
         super().__init__()
-        if bank.dim != backbone.token_dim:
+        if bank is not None and bank.dim != backbone.token_dim:
             raise ValueError(f"the bank's tokens have {bank.dim} channels, the backbone takes {backbone.token_dim}")
-        if len(bank.banks) != (1 if fusion is None else 2):
-            raise ValueError(f"{'a' if fusion else 'no'} fusion does not fit the banks {bank.banks}")
+        banks = bank.banks if bank else ()
+        if len(banks) not in ((0, 1) if fusion is None else (2,)):
+            raise ValueError(f"{'a' if fusion else 'no'} fusion does not fit the banks {banks}")
         self.backbone = backbone
         self.bank = bank
         self.fusion = fusion
@@ -88,10 +89,12 @@ class MuscleModel(nn.Module):
             ValueError: if the clip has another layout or type; says what fits.
         """
         self._check(clip)
-        return self.gather(self.backbone(clip, self.bank(clip.shape[0]).to(clip.dtype)))
+        return self.gather(self.backbone(clip, self.bank and self.bank(clip.shape[0]).to(clip.dtype)))
 
     def gather(self, out: BackboneOutput) -> Features:
         """What a backbone gave for the tokens of the bank, cut into banks and fused."""
+        if self.bank is None:
+            return Features(out.patches, out.grid, {}, {}, out.patches)
         if out.tokens is None:
             raise ValueError("the backbone gave no tokens back, although it was given those of the bank")
         tokens = self.bank.split(out.tokens)

@@ -34,7 +34,8 @@ class ModelSpec:
     """Registered name; its constructor takes `backbone_args`, `frames` and `size`."""
     backbone_args: Mapping[str, Any] = field(default_factory=dict)
     banks: tuple[str, ...] = ("main",)
-    """Token banks in the order of the sequence; two of them are fused, the first as `main`."""
+    """Token banks in the order of the sequence; two of them are fused, the first as `main`. None: the head takes the
+    patches."""
     tokens: int = len(REGION_IDS)
     """Muscle tokens per bank, `M`."""
     fusion: str | None = None
@@ -89,9 +90,9 @@ class ModelSpec:
                 raise ValueError(f"{name} must hold three numbers{' over 0' if least == 0 else ''}, got {values!r}")
         if not is_number(self.seconds, 0):
             raise ValueError(f"seconds must be a number over 0, got {self.seconds!r}")
-        if len(self.banks) != (1 if self.fusion is None else 2):
+        if len(self.banks) not in ((0, 1) if self.fusion is None else (2,)):
             raise ValueError(
-                f"a model has one bank of tokens and no fusion, or two banks and a fusion; "
+                f"a model has at most one bank of tokens and no fusion, or two banks and a fusion; "
                 f"got banks={self.banks} and fusion={self.fusion!r}"
             )
 
@@ -126,8 +127,14 @@ class ModelSpec:
         fields = {f.name: f for f in dataclasses.fields(cls)}
         for name in values:
             one_of("spec field", name, fields)
-        arguments: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
         try:
-            return cls(**arguments)
+            return cls(**_tuples(values))
         except TypeError as error:
             raise ValueError(f"not a model spec: {error}") from None
+
+
+def _tuples(value: Any) -> Any:
+    """Lists of JSON as the tuples that they were, at any depth."""
+    if isinstance(value, dict):
+        return {key: _tuples(item) for key, item in value.items()}
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value

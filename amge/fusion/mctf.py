@@ -8,16 +8,28 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from amge.drop_path import drop_path
+from amge.errors import one_of
 from amge.fusion.shapes import same_shape
+
+FORMS = ("paper", "official")
+
+
+class _TokenAffineNorm(nn.LayerNorm):
+    """Normalises over channels, with a scale and a shift `(M, C)` per token."""
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return F.layer_norm(tokens, tokens.shape[-1:], eps=self.eps) * self.weight + self.bias
 
 
 class _MixedAttention(nn.Module):
     """`CLS_f` of eq. 2-6: attention among and across two token sets, `(B, M, C)` twice to `(B, M, C)`."""
 
-    def __init__(self, dim: int, num_heads: int, scale: float | None, dropout: float) -> None:
+    def __init__(self, dim: int, num_heads: int, scale: float | None, dropout: float, reshuffle: bool) -> None:
         super().__init__()
         self.num_heads = num_heads
         self.scale = scale
+        self.reshuffle = reshuffle
         self.qkv_main = nn.Linear(dim, 3 * dim, bias=False)
         self.qkv_receiver = nn.Linear(dim, 3 * dim, bias=False)
         # One projection per attention and target; "mr" is the query of main on the keys of receiver.
@@ -37,6 +49,8 @@ class _MixedAttention(nn.Module):
             total = torch.zeros_like(main)
             for pair, projection in projections.items():
                 out = F.scaled_dot_product_attention(query[pair[0]], key[pair[1]], value, scale=self.scale)
+                if self.reshuffle:  # the official code reads the memory of (C, M) as (M, C)
+                    out = rearrange(out, "b 1 m d -> b 1 d m").reshape(out.shape)
                 total = total + projection(self.dropout(rearrange(out, "b h m d -> b m (h d)")))
             return total
 
@@ -47,10 +61,15 @@ class _MixedAttention(nn.Module):
 class MCTF(nn.Module):
     """Fuses the main and the receiver tokens by six attentions (eq. 2-7).
 
-    This is the paper's form: heads are split, values come from the set that the result is for (eq. 3 and 4), layer
-    norms run over channels, and eq. 7 adds both results to the mean of the two sets. Where the paper is silent it
+    The default is the paper's form: heads are split, values come from the set that the result is for (eq. 3 and 4),
+    layer norms run over channels, and eq. 7 adds both results to the mean of the two sets. Where the paper is silent it
     follows the official code: `P_f` has two layers (the paper's parameter count needs them), and each of the six
     attentions has its own projection although eq. 3 and 4 reuse the names `P_mr` and `P_rm`.
+
+    The form "official" computes what the official code does, for its checkpoints: layer norms over tokens and channels
+    together; heads that are never split and only set the scale, `(C / num_heads) ** -0.5` whatever `scale` says; and,
+    after each attention, the memory of the transposed result read as if it were not transposed, which mixes tokens and
+    channels.
 
     Args:
         dim: channels `C` of each token set.
@@ -59,9 +78,14 @@ class MCTF(nn.Module):
         dropout: on each attention's output (`DP` in eq. 3 and 4).
         drop_path: probability to drop the last residual branch of a sample (`DP` in eq. 7; the paper trains at 0.2).
         mlp_ratio: hidden width of the MLP, in `C`.
+        form: `paper` or `official`.
+        token_affine: scales and shifts of the layer norms have a row per token, as the official code's have and the
+            44.4 M parameters that the paper prints need; they start at 1 and 0, so that they change nothing at first.
+        num_tokens: `M`; needed by the official form and by `token_affine`.
 
     Raises:
-        ValueError: if `num_heads` does not divide `dim`, or `drop_path` is no probability below 1.
+        ValueError: if `num_heads` does not divide `dim`, `drop_path` is no probability below 1, the form is unknown, or
+            `num_tokens` is missing.
     """
 
     def __init__(
@@ -72,20 +96,32 @@ class MCTF(nn.Module):
         dropout: float = 0.0,
         drop_path: float = 0.2,
         mlp_ratio: float = 1.0,
+        form: str = "paper",
+        token_affine: bool = False,
+        num_tokens: int | None = None,
     ) -> None:
         super().__init__()
+        official = one_of("form of MCTF", form, FORMS) == "official"
         if num_heads < 1 or dim % num_heads:
             divisors = [n for n in range(1, min(dim, 16) + 1) if dim % n == 0]
             raise ValueError(f"num_heads={num_heads} does not divide dim={dim}; these do: {divisors}")
         if not 0 <= drop_path < 1:
             raise ValueError(f"drop_path must lie in 0..1 and be less than 1, got {drop_path}")
+        if (official or token_affine) and num_tokens is None:
+            raise ValueError("the official form and token_affine need num_tokens, the tokens of each set")
+        if official:
+            scale, num_heads = (dim // num_heads) ** -0.5, 1
         hidden = int(dim * mlp_ratio)
         self.out_channels = dim
         self.drop_path = drop_path
-        self.norm_main = nn.LayerNorm(dim)
-        self.norm_receiver = nn.LayerNorm(dim)
-        self.attention = _MixedAttention(dim, num_heads, scale, dropout)
-        self.norm = nn.LayerNorm(dim)
+
+        def norm() -> nn.LayerNorm:
+            kind = nn.LayerNorm if official or not token_affine else _TokenAffineNorm
+            return kind((num_tokens, dim) if official or token_affine else dim)  # type: ignore[arg-type]
+
+        self.norm_main, self.norm_receiver = norm(), norm()
+        self.attention = _MixedAttention(dim, num_heads, scale, dropout, reshuffle=official)
+        self.norm = norm()
         self.mlp = nn.Sequential(nn.Linear(dim, hidden), nn.GELU(), nn.Linear(hidden, dim))
 
     def forward(self, main: Tensor, receiver: Tensor) -> Tensor:
@@ -93,8 +129,4 @@ class MCTF(nn.Module):
         same_shape(main, receiver)
         average = (main + receiver) / 2
         fused = average + self.attention(self.norm_main(main), self.norm_receiver(receiver))
-        branch = self.mlp(self.norm(fused))
-        if self.training and self.drop_path:
-            keep = torch.rand(branch.shape[0], 1, 1, device=branch.device) >= self.drop_path
-            branch = branch * keep / (1 - self.drop_path)
-        return average + branch
+        return average + drop_path(self.mlp(self.norm(fused)), self.drop_path, self.training)

@@ -1,0 +1,122 @@
+"""`from_reference`: a checkpoint of another code base as a model of this one, every key accounted for."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, overload
+
+import torch
+from torch import Tensor, nn
+
+from amge.convert import configs, keys
+from amge.convert.inflate import fit
+from amge.distill.teacher import Teacher
+from amge.errors import one_of
+from amge.model import MuscleModel
+from amge.spec import ModelSpec
+
+SOURCES = ("musclemap", "pyslowfast", "torchvision-mvit", "timm-mvitv2")
+
+
+@overload
+def from_reference(
+    source: str, state_dict: Mapping[str, Any], config: Mapping[str, Any] | None = None, teacher: Literal[False] = False
+) -> MuscleModel: ...
+@overload
+def from_reference(
+    source: str, state_dict: Mapping[str, Any], config: Mapping[str, Any] | None = None, *, teacher: Literal[True]
+) -> tuple[MuscleModel, Teacher]: ...
+def from_reference(
+    source: str, state_dict: Mapping[str, Any], config: Mapping[str, Any] | None = None, teacher: bool = False
+) -> MuscleModel | tuple[MuscleModel, Teacher]:
+    """Rebuild a reference model with its weights, in eval mode. It takes clips `(B, 3, T, H, W)` and returns logits.
+
+    Args:
+        source: `musclemap` (the official TransM³E; the inference model, its difference branch only on request),
+            `pyslowfast` (MViTv2 with any number of class tokens, averaged before the head; ImageNet weights are
+            inflated), `torchvision-mvit` (`mvit_v2_s` and its like), or `timm-mvitv2` (2-D ImageNet weights of timm's
+            MViTv2 with or without class token, inflated to video: convolutions at the central frame, time positions
+            zero).
+        state_dict: the reference's weights; a PySlowFast checkpoint that holds them as `model_state` will do.
+        config: the reference's own: PySlowFast's YAML, nested or dotted; torchvision's constructor arguments; for
+            timm nothing, or `frames`, `size` and `stride_kv_adaptive` of the video model.
+        teacher: for `musclemap`, also return the sender branch, which takes RGB differences.
+
+    Returns:
+        The model, whose spec says "official" where that matters, so that it can be saved; with `teacher`, a pair of
+        the model and a `Teacher`.
+
+    Raises:
+        ValueError: for an unknown source, a configuration that is not MViTv2's, or keys that are missing or left over.
+    """
+    one_of("source", source, SOURCES)
+    if teacher and source != "musclemap":
+        raise ValueError(f"only 'musclemap' has a teacher, {source!r} has none")
+    state = dict(state_dict.get("model_state", state_dict))
+    difference: keys.State = {}
+    if source == "torchvision-mvit":
+        state = keys.rename(state, keys.TORCHVISION)
+        if (token := state.get("cls_token")) is not None:
+            state["cls_token"] = token.reshape(1, 1, -1)
+    elif source == "timm-mvitv2":
+        state = keys.timm_to_pyslowfast(state)
+    elif source == "musclemap":
+        state, difference = keys.split_branches(state)
+    tokens = state["cls_token"].shape[1] if "cls_token" in state else 0
+    picture = source in ("pyslowfast", "timm-mvitv2") and getattr(state.get("patch_embed.proj.weight"), "ndim", 5) == 4
+    spec = _spec(source, config or {}, state, tokens)
+    model = _fill(spec, state, picture)
+    if not teacher:
+        return model
+    return model, Teacher(_sender(spec, difference))
+
+
+def _spec(source: str, config: Mapping[str, Any], state: keys.State, tokens: int) -> ModelSpec:
+    if source == "timm-mvitv2" and not any("." in key for key in configs.dotted(config)):
+        return configs.timm(config, state, tokens)
+    read: dict[str, Callable[[Mapping[str, Any], int], ModelSpec]] = {
+        "musclemap": configs.musclemap,
+        "torchvision-mvit": configs.torchvision,
+    }
+    return read.get(source, configs.pyslowfast)(config, tokens)
+
+
+def _sender(spec: ModelSpec, state: keys.State) -> MuscleModel:
+    """The difference branch of the official model, which has tokens but no head."""
+    from amge.builder import assemble
+
+    whole = assemble(spec.replace(banks=("sender",), fusion=None, fusion_args={}, modality="rgb_diff"))
+    renamed = keys.rename(state, (*keys.OWN, (r"^bank\.tokens\.main$", "bank.tokens.sender")))
+    return _load(MuscleModel(whole.backbone, whole.bank, None, nn.Identity()), renamed)
+
+
+def _fill(spec: ModelSpec, state: keys.State, picture: bool) -> MuscleModel:
+    from amge.builder import assemble
+
+    model = assemble(spec)
+    renamed = keys.merge_mctf(keys.rename(state, keys.OWN + keys.MCTF))
+    return _load(model, fit(renamed, model.state_dict()) if picture else renamed)
+
+
+def _load(model: MuscleModel, state: keys.State) -> MuscleModel:
+    own = model.state_dict()
+    state = {
+        key: value.reshape(value.shape[1:]) if key.startswith("bank.") and value.ndim == 3 else value
+        for key, value in state.items()
+    }
+    problems = [
+        *(f"left over: {key}" for key in sorted(state.keys() - own.keys())),
+        *(f"missing: {key}" for key in sorted(own.keys() - state.keys())),
+        *(
+            f"{key} is {tuple(state[key].shape)}, the configuration needs {tuple(own[key].shape)}"
+            for key in sorted(own.keys() & state.keys())
+            if own[key].shape != state[key].shape
+        ),
+    ]
+    if problems:
+        raise ValueError(f"{len(problems)} keys do not fit this configuration: " + "; ".join(problems))
+    with torch.no_grad():
+        model.load_state_dict({key: _as_float(value) for key, value in state.items()})
+    return model.eval()
+
+
+def _as_float(value: Tensor) -> Tensor:
+    return value.float() if value.is_floating_point() else value
