@@ -40,14 +40,21 @@ class MViTBlock(nn.Module):
     """
 
     def __init__(
-        self, dim: int, setting: BlockSetting, grid: Grid, mlp_ratio: float, drop_path: float, **attention: object
+        self,
+        dim: int,
+        setting: BlockSetting,
+        grid: Grid,
+        floor_grid: Grid,
+        mlp_ratio: float,
+        drop_path: float,
+        **attention: object,
     ) -> None:
         super().__init__()
         hidden = int(setting.dim * mlp_ratio)
         self.stride = setting.stride_q
         self.drop_path = drop_path
         self.norm1 = nn.LayerNorm(dim, eps=1e-6)
-        self.attn = PoolingAttention(dim, setting.dim, setting.num_heads, grid, *setting[2:], **attention)  # type: ignore[arg-type]
+        self.attn = PoolingAttention(dim, setting.dim, setting.num_heads, grid, floor_grid, *setting[2:], **attention)  # type: ignore[arg-type]
         self.shortcut = nn.Linear(dim, setting.dim) if dim != setting.dim else None
         self.norm2 = nn.LayerNorm(setting.dim, eps=1e-6)
         self.mlp = nn.Sequential(nn.Linear(setting.dim, hidden), nn.GELU(), nn.Linear(hidden, setting.dim))
@@ -135,13 +142,14 @@ class MViT(Backbone):
         grid: Grid = (frames // t, height // h, width // w)
         rates = torch.linspace(0, drop_path, len(settings)).tolist() if len(settings) > 1 else [drop_path]
         self.blocks = nn.ModuleList()
-        dim = embed_dim
+        dim, floor_grid = embed_dim, grid
         for setting, rate in zip(settings, rates, strict=True):
             self.blocks.append(
                 MViTBlock(
                     dim,
                     setting,
                     grid,
+                    floor_grid,
                     mlp_ratio,
                     rate,
                     kernel=tuple(pool_kernel),
@@ -150,6 +158,8 @@ class MViT(Backbone):
                 )
             )
             dim, grid = setting.dim, pooled(grid, setting.stride_q)
+            t, h, w = (size // step for size, step in zip(floor_grid, setting.stride_q, strict=True))
+            floor_grid = (t, h, w)
         self.norm = nn.LayerNorm(dim, eps=1e-6)
         self.apply(_initialise)
 

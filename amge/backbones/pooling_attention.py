@@ -32,6 +32,7 @@ class PoolingAttention(nn.Module):
         dim_out: channels that go out; widening happens in the first projection.
         num_heads: heads `h`, must divide `dim_out`.
         grid: `(T, H, W)` that the position tables are made for.
+        floor_grid: the same with every halving so far rounded down, which is what sizes the tables in the reference.
         stride_q: pooling stride of the query, which shrinks the grid.
         stride_kv: pooling stride of key and value.
         kernel: of the depthwise convolutions, odd.
@@ -45,6 +46,7 @@ class PoolingAttention(nn.Module):
         dim_out: int,
         num_heads: int,
         grid: Grid,
+        floor_grid: Grid,
         stride_q: Grid,
         stride_kv: Grid,
         kernel: Grid = (3, 3, 3),
@@ -73,7 +75,7 @@ class PoolingAttention(nn.Module):
             for _ in range(3)
         )
         self.norm_q, self.norm_k, self.norm_v = (nn.LayerNorm(self.head_dim, eps=1e-6) for _ in range(3))
-        sizes = [(size // q, size // kv) for size, q, kv in zip(grid, stride_q, stride_kv, strict=True)]
+        sizes = [(size // q, size // kv) for size, q, kv in zip(floor_grid, stride_q, stride_kv, strict=True)]
         t, h, w = (max(1, *pair) for pair in sizes)
         self.rel_pos = RelativePosition(self.head_dim, (t, h, w), pooled(grid, stride_q), pooled(grid, stride_kv))
         self.proj = nn.Linear(dim_out, dim_out)
