@@ -162,9 +162,7 @@ def assemble(spec: ModelSpec) -> MuscleModel:
     return MuscleModel(backbone, bank, fusion or None, head, spec)
 
 
-def build(
-    name: str, pretrained: bool | str | Path = False, init: str | None = None, **overrides: Any
-) -> MuscleModel:
+def build(name: str, pretrained: bool | str | Path = False, init: str | None = None, **overrides: Any) -> MuscleModel:
     """Build a named model.
 
     Args:

@@ -16,7 +16,6 @@ from amge.backbones.pooling_attention import PoolingAttention, pooled
 from amge.backbones.relative_position import Grid
 from amge.drop_path import drop_path
 
-
 CPU_ROWS = 2048
 """Rows of a slice of the MLP at inference on a CPU."""
 
@@ -133,14 +132,14 @@ class MViT(Backbone):
         self.reduces = tuple(max(setting.stride_q) > 1 for setting in settings)
         self.out_channels = self.embed_dims[-1]
         self.grad_checkpointing = False
-        self.patch_stride = tuple(patch_stride)
-        padding = tuple(width // 2 for width in patch_kernel)
-        self.patch_embed = nn.Conv3d(3, embed_dim, tuple(patch_kernel), self.patch_stride, padding)
+        t, h, w = patch_stride
+        self.patch_stride: Grid = (t, h, w)
+        kt, kh, kw = patch_kernel
+        self.patch_embed = nn.Conv3d(3, embed_dim, (kt, kh, kw), self.patch_stride, (kt // 2, kh // 2, kw // 2))
         height, width = (size, size) if isinstance(size, int) else size
         self._check(frames, height, width)
-        t, h, w = self.patch_stride
         grid: Grid = (frames // t, height // h, width // w)
-        rates = torch.linspace(0, drop_path, len(settings)).tolist() if len(settings) > 1 else [drop_path]
+        rates = [drop_path * block / max(len(settings) - 1, 1) for block in range(len(settings))]
         self.blocks = nn.ModuleList()
         dim, floor_grid = embed_dim, grid
         for setting, rate in zip(settings, rates, strict=True):
@@ -166,7 +165,9 @@ class MViT(Backbone):
     def _check(self, frames: int, height: int, width: int) -> None:
         if torch.compiler.is_compiling():
             return
-        for name, length, step in zip(("frames", "height", "width"), (frames, height, width), self.patch_stride, strict=True):
+        for name, length, step in zip(
+            ("frames", "height", "width"), (frames, height, width), self.patch_stride, strict=True
+        ):
             if length % step or not length:
                 near = [n for n in (length // step * step, -(-length // step) * step) if n] or [step]
                 raise ValueError(

@@ -1,6 +1,7 @@
 """Pooling attention of MViTv2: queries, keys and values are pooled on the grid before they meet.
 
-Shapes: `B` batch, `M` class tokens, `T H W` grid, `N = T * H * W` patches, `L = M + N`, `h` heads, `d` channels per head.
+Shapes: `B` batch, `M` class tokens, `T H W` grid, `N = T * H * W` patches, `L = M + N`, `h` heads, `d` channels per
+head.
 """
 
 from math import prod
@@ -63,21 +64,15 @@ class PoolingAttention(nn.Module):
         self.stride_q, self.stride_kv = stride_q, stride_kv
         self.residual_tokens = residual_tokens
         self.qkv = nn.Linear(dim, 3 * dim_out, bias=qkv_bias)
+        t, h, w = (size // 2 for size in kernel)
         self.pool_q, self.pool_k, self.pool_v = (
-            nn.Conv3d(
-                self.head_dim,
-                self.head_dim,
-                kernel,
-                padding=tuple(size // 2 for size in kernel),
-                groups=self.head_dim,
-                bias=False,
-            )
+            nn.Conv3d(self.head_dim, self.head_dim, kernel, padding=(t, h, w), groups=self.head_dim, bias=False)
             for _ in range(3)
         )
         self.norm_q, self.norm_k, self.norm_v = (nn.LayerNorm(self.head_dim, eps=1e-6) for _ in range(3))
         sizes = [(size // q, size // kv) for size, q, kv in zip(floor_grid, stride_q, stride_kv, strict=True)]
-        t, h, w = (max(1, *pair) for pair in sizes)
-        self.rel_pos = RelativePosition(self.head_dim, (t, h, w), pooled(grid, stride_q), pooled(grid, stride_kv))
+        table = (max(1, *sizes[0]), max(1, *sizes[1]), max(1, *sizes[2]))
+        self.rel_pos = RelativePosition(self.head_dim, table, pooled(grid, stride_q), pooled(grid, stride_kv))
         self.proj = nn.Linear(dim_out, dim_out)
 
     def _pool(self, x: Tensor, weights: list[Tensor], grid: Grid, stride: Grid) -> Tensor:

@@ -1,11 +1,12 @@
 """Decomposed relative positions (MViTv2, eq. 4), folded into query and key so that attention needs no bias.
 
 The logit of query patch `i` and key patch `j` gains `q_i · (R_t[i, j] + R_h[i, j] + R_w[i, j])`, where each table knows
-one axis only. Along an axis of `K` key positions that is `q_i · R[i]ᵀ`, a vector of `K` numbers, of which `j` picks one.
+one axis only. Along an axis of `K` key positions that is `q_i · R[i]ᵀ`, a vector of `K` numbers, and `j` picks one.
 So the query is extended by these vectors and the key by the one-hot rows of its position: one dot product of the
 extended vectors is the whole logit, and fused attention kernels run without an `N_q x N_k` mask.
 
-Shapes: `B` batch, `M` class tokens, `T H W` grid of the queries, `N` patches, `h` heads, `d` channels per head, `E` extension.
+Shapes: `B` batch, `M` class tokens, `T H W` grid of the queries, `N` patches, `h` heads, `d` channels per head, `E`
+extension.
 """
 
 from collections.abc import Sequence
@@ -45,6 +46,8 @@ class RelativePosition(nn.Module):
         key_grid: that of the keys.
     """
 
+    keys: Tensor
+
     def __init__(self, dim: int, table_grid: Grid, query_grid: Grid, key_grid: Grid) -> None:
         super().__init__()
         self.dim = dim
@@ -69,7 +72,9 @@ class RelativePosition(nn.Module):
         index = getattr(self, f"offsets_{axis}") if native else offsets(query, key).to(table.device)
         return table[index]
 
-    def forward(self, query: Tensor, key: Tensor, query_grid: Grid, key_grid: Grid, scale: float) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, query: Tensor, key: Tensor, query_grid: Grid, key_grid: Grid, scale: float
+    ) -> tuple[Tensor, Tensor]:
         """Extend queries `(B, M + N_q, h, d)` and keys `(B, M + N_k, h, d)` to `d + E` channels.
 
         The relative terms are not scaled (as in the reference), so they are divided by `scale`, which the attention
@@ -91,6 +96,6 @@ class RelativePosition(nn.Module):
         ]
         bias = torch.cat(terms, dim=-1).flatten(1, 3) / scale
         bias = F.pad(bias, (0, extension - bias.shape[-1], 0, 0, tokens, 0))
-        rows: Tensor = self.keys if native else one_hot(key_grid, extension).to(key.device)
+        rows = self.keys if native else one_hot(key_grid, extension).to(key.device)
         rows = F.pad(rows.to(key.dtype), (0, 0, tokens, 0))[None, :, None].expand(*key.shape[:3], -1)
         return torch.cat([query, bias.to(query.dtype)], dim=-1), torch.cat([key, rows], dim=-1)

@@ -116,10 +116,14 @@ def pyslowfast(config: Config, tokens: int) -> ModelSpec:
 
 
 def musclemap(config: Config, tokens: int) -> ModelSpec:
-    """The spec of the official TransM³E: receiver tokens first, the official fusion, and pixels in 0..1 as they are."""
+    """The spec of the official TransM³E: the official fusion, and pixels in 0..1 as they are.
+
+    The official sequence has the receiver tokens before the main ones, which only changes rounding: class tokens have
+    no position.
+    """
     return pyslowfast(config, tokens).replace(
         arch="transm3e",
-        banks=("receiver", "main"),
+        banks=("main", "receiver"),
         fusion="mctf",
         fusion_args={"form": "official"},
         mean=(0.0,) * 3,
@@ -181,7 +185,7 @@ def timm(config: Config, state: Mapping[str, Tensor], tokens: int) -> ModelSpec:
         state: the weights under PySlowFast's names, for their sizes.
         tokens: class tokens.
     """
-    known = {"frames": 16, "size": 224, "stride_kv_adaptive": (8, 8)}
+    known: dict[str, Any] = {"frames": 16, "size": 224, "stride_kv_adaptive": (8, 8)}
     if unknown := sorted(set(config) - set(known)):
         raise ValueError(f"timm's weights tell their own sizes; config may hold {', '.join(known)}, got {unknown}")
     settings = known | dict(config)

@@ -4,7 +4,6 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from amge.backbones.frames import Frames
 from amge.backbones.mvit import MViT
 from amge.convert import keys
 from amge.convert.inflate import fit
@@ -14,7 +13,7 @@ MVITV2 = {10: "mvitv2_tiny", 16: "mvitv2_small", 24: "mvitv2_base"}
 
 
 def start_from_imagenet(backbone: nn.Module) -> None:
-    """Fill a backbone with ImageNet weights: an MViTv2 with inflated ones of timm, frames with those of their encoder.
+    """Fill a backbone that is an MViTv2 with the inflated ImageNet weights of timm.
 
     Raises:
         ValueError: if timm has no weights for this backbone, they can't be fetched, or they do not fit.
@@ -24,9 +23,6 @@ def start_from_imagenet(backbone: nn.Module) -> None:
         trunk = {key.removeprefix("backbone."): value for key, value in state.items() if key.startswith("backbone.")}
         own = backbone.state_dict()
         fitted = fit(trunk, own)
-    elif isinstance(backbone, Frames) and (name := getattr(backbone.encoder, "timm_name", None)):
-        backbone, own = backbone.encoder, backbone.encoder.state_dict()
-        fitted = {key: value for key, value in _fetch(name).items() if key in own}
     else:
         raise ValueError(f"there are no ImageNet weights for this {type(backbone).__name__}")
     wrong = {key for key in own.keys() | fitted.keys() if getattr(fitted.get(key), "shape", None) != _shape(own, key)}

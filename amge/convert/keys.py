@@ -67,9 +67,7 @@ def timm_to_pyslowfast(state: Mapping[str, Tensor]) -> State:
     start = {stage: sum(counts[earlier] for earlier in counts if earlier < stage) for stage in counts}
 
     def number(key: str) -> str:
-        return re.sub(
-            r"^stages\.(\d+)\.blocks\.(\d+)\.", lambda m: f"blocks.{start[int(m[1])] + int(m[2])}.", key
-        )
+        return re.sub(r"^stages\.(\d+)\.blocks\.(\d+)\.", lambda m: f"blocks.{start[int(m[1])] + int(m[2])}.", key)
 
     named = {number(key): value for key, value in state.items()}
     return rename(named, [(r"\.shortcut_proj_attn\.", ".proj."), (r"^head\.fc\.", "head.projection.")])

@@ -53,6 +53,6 @@ def forward_top(model: MuscleModel, features: Tensor) -> Features:
     coarse = fine
     for stage in encoder_of(model).blocks[TRUNK_STAGES:]:
         coarse = stage(coarse)
-    tokens = model.bank(len(features))
+    tokens = model.bank and model.bank(len(features))
     adapter: Any = model.backbone.adapter
     return model.gather(adapter([fine, coarse], features.shape[1], tokens))
