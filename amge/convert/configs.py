@@ -180,41 +180,65 @@ def timm(config: Config, state: Mapping[str, Tensor], tokens: int) -> ModelSpec:
     """The spec of the video model whose blocks have the sizes of timm's `MultiScaleVit`, read off its weights.
 
     Args:
-        config: `frames` and `size` of the clips, and `stride_kv_adaptive` (h, w), by default the video models' 8, 8;
-            with timm's own 4, 4 a still clip gives what the picture gives in timm.
+        config: `frames` and `size` of the clips, and `stride_kv_adaptive` (h, w), by default timm's own 4, 4, with
+            which a still clip gives what the picture gives in timm; video models use 8, 8.
         state: the weights under PySlowFast's names, for their sizes.
         tokens: class tokens.
     """
-    known: dict[str, Any] = {"frames": 16, "size": 224, "stride_kv_adaptive": (8, 8)}
+    known: dict[str, Any] = {"frames": 16, "size": 224, "stride_kv_adaptive": (4, 4)}
     if unknown := sorted(set(config) - set(known)):
         raise ValueError(f"timm's weights tell their own sizes; config may hold {', '.join(known)}, got {unknown}")
     settings = known | dict(config)
-    h, w = settings["stride_kv_adaptive"]
-    blocks: list[BlockSetting] = []
-    while (prefix := f"blocks.{len(blocks)}.") + "norm2.weight" in state:
-        dim = state[prefix + "norm2.weight"].shape[0]
-        widens = prefix + "proj.weight" in state
-        if widens:
-            h, w = max(h // 2, 1), max(w // 2, 1)
-        heads = dim // state[prefix + "attn.norm_q.weight"].shape[0]
-        blocks.append(BlockSetting(dim, heads, (1, 2, 2) if widens else (1, 1, 1), (1, h, w)))
-    if not blocks:
-        raise ValueError("the state dict holds no blocks of an MViTv2")
+    backbone, classes = _read_off(state, settings["stride_kv_adaptive"])
     return _spec(
-        blocks,
+        backbone.pop("blocks"),
         tokens,
-        state["head.projection.weight"].shape[0] if "head.projection.weight" in state else 1000,
-        backbone={
-            "embed_dim": state["patch_embed.proj.weight"].shape[0],
-            "mlp_ratio": state["blocks.0.mlp.fc1.weight"].shape[0] / blocks[0].dim,
-            "drop_path": 0.0,
-            "qkv_bias": "blocks.0.attn.qkv.bias" in state,
-            "residual_tokens": True,
-        },
+        classes,
+        backbone={**backbone, "drop_path": 0.0, "residual_tokens": True},
         frames=settings["frames"],
         size=settings["size"],
         activation="softmax",
     )
+
+
+def mvit_v2_s(state: Mapping[str, Tensor], tokens: int) -> ModelSpec:
+    """The spec of torchvision's `mvit_v2_s` or its like, read off its weights under PySlowFast's names."""
+    backbone, classes = _read_off(state, (8, 8))
+    grid = [(state[f"blocks.0.attn.rel_pos_{axis}"].shape[0] + 1) // 2 for axis in "th"]
+    return _spec(
+        backbone.pop("blocks"),
+        tokens,
+        classes,
+        backbone=backbone,
+        frames=2 * grid[0],
+        size=4 * grid[1],
+        mean=(0.45,) * 3,
+        std=(0.225,) * 3,
+        activation="softmax",
+        head_args={"dropout": 0.5},
+    )
+
+
+def _read_off(state: Mapping[str, Tensor], stride_kv: Sequence[int]) -> tuple[dict[str, Any], int]:
+    """Arguments of `MViT` and the number of classes, from the sizes of an MViTv2's weights."""
+    h, w = stride_kv
+    blocks: list[BlockSetting] = []
+    while (prefix := f"blocks.{len(blocks)}.") + "norm2.weight" in state:
+        dim, widens = state[f"{prefix}norm2.weight"].shape[0], f"{prefix}proj.weight" in state
+        if widens:
+            h, w = max(h // 2, 1), max(w // 2, 1)
+        heads = dim // state[f"{prefix}attn.norm_q.weight"].shape[0]
+        blocks.append(BlockSetting(dim, heads, (1, 2, 2) if widens else (1, 1, 1), (1, h, w)))
+    needed = ("patch_embed.proj.weight", "blocks.0.mlp.fc1.weight", "blocks.0.attn.rel_pos_h", "head.projection.bias")
+    if missing := [key for key in needed if key not in state]:
+        raise ValueError(f"the state dict is not of an MViTv2; under PySlowFast's names it lacks {', '.join(missing)}")
+    backbone = {
+        "blocks": blocks,
+        "embed_dim": state["patch_embed.proj.weight"].shape[0],
+        "mlp_ratio": state["blocks.0.mlp.fc1.weight"].shape[0] / blocks[0].dim,
+        "qkv_bias": "blocks.0.attn.qkv.bias" in state,
+    }
+    return backbone, state["head.projection.bias"].shape[0]
 
 
 def _spec(blocks: Sequence[BlockSetting], tokens: int, classes: int, backbone: Config, **fields: Any) -> ModelSpec:

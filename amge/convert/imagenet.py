@@ -2,14 +2,16 @@
 
 from typing import Any
 
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from amge.backbones.mvit import MViT
 from amge.convert import keys
 from amge.convert.inflate import fit
 
-MVITV2 = {10: "mvitv2_tiny", 16: "mvitv2_small", 24: "mvitv2_base"}
-"""timm's name by number of blocks."""
+MVITV2 = {10: "timm/mvitv2_tiny.fb_in1k", 16: "timm/mvitv2_small.fb_in1k", 24: "timm/mvitv2_base.fb_in1k"}
+"""Repository on the Hub by number of blocks."""
 
 
 def start_from_imagenet(backbone: nn.Module) -> None:
@@ -35,14 +37,19 @@ def _shape(state: dict[str, Tensor], key: str) -> Any:
     return state[key].shape if key in state else "no such key"
 
 
-def _fetch(name: str) -> dict[str, Tensor]:
-    import timm
+def _fetch(repository: str) -> dict[str, Tensor]:
+    """The safetensors of a repository on the Hub, or of its local cache."""
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.utils import logging
 
+    before = logging.get_verbosity()
+    logging.set_verbosity_error()  # each of its retries would be a warning, and the error below says it all
     try:
-        return timm.create_model(name, pretrained=True).state_dict()
-    except Exception as error:  # timm, huggingface_hub and urllib each raise their own kinds
-        cause = " ".join(str(error).split())[:200]
+        return load_file(hf_hub_download(repository, "model.safetensors"))
+    except (OSError, ValueError, SafetensorError) as error:
         raise ValueError(
-            f"the ImageNet weights of timm's {name!r} could not be fetched ({type(error).__name__}: {cause}). They "
-            f"come from the Hugging Face Hub on first use: check the network, or build without init"
-        ) from None
+            f"the ImageNet weights {repository!r} could not be fetched from the Hugging Face Hub "
+            f"({type(error).__name__}); they are needed on first use: check the network, or build without init"
+        ) from error
+    finally:
+        logging.set_verbosity(before)

@@ -36,8 +36,9 @@ def from_reference(
             MViTv2 with or without class token, inflated to video: convolutions at the central frame, time positions
             zero).
         state_dict: the reference's weights; a PySlowFast checkpoint that holds them as `model_state` will do.
-        config: the reference's own: PySlowFast's YAML, nested or dotted; torchvision's constructor arguments; for
-            timm nothing, or `frames`, `size` and `stride_kv_adaptive` of the video model.
+        config: the reference's own: PySlowFast's YAML, nested or dotted; torchvision's constructor
+            arguments, or nothing for `mvit_v2_s`; for timm nothing, or `frames`, `size` and `stride_kv_adaptive` of the
+            video model.
         teacher: for `musclemap`, also return the sender branch, which takes RGB differences.
 
     Returns:
@@ -72,6 +73,8 @@ def from_reference(
 def _spec(source: str, config: Mapping[str, Any], state: keys.State, tokens: int) -> ModelSpec:
     if source == "timm-mvitv2" and not any("." in key for key in configs.dotted(config)):
         return configs.timm(config, state, tokens)
+    if source == "torchvision-mvit" and not config:
+        return configs.mvit_v2_s(state, tokens)
     read: dict[str, Callable[[Mapping[str, Any], int], ModelSpec]] = {
         "musclemap": configs.musclemap,
         "torchvision-mvit": configs.torchvision,
