@@ -9,11 +9,22 @@ from amge.data.video import windows
 ROOT = Path(__file__).parents[2]
 
 
-def test_speed_compares_with_the_bare_encoder(capsys, monkeypatch):
-    monkeypatch.setattr(sys, "argv", ["speed.py", "--repeats", "1", "--threads", "1"])
+def run_speed(capsys, monkeypatch, *arguments):
+    monkeypatch.setattr(sys, "argv", ["speed.py", "--repeats", "1", "--threads", "1", *arguments])
     runpy.run_path(str(ROOT / "benchmarks" / "speed.py"), run_name="__main__")
-    result = json.loads(capsys.readouterr().out)
-    assert result["ratio"] > 0 and result["milliseconds"]["encoder"] > 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_speed_compares_with_the_bare_encoder(capsys, monkeypatch):
+    (case,) = run_speed(capsys, monkeypatch)["cases"]
+    assert case["ratio"]["encoder"] > 0 and case["milliseconds"]["encoder"] > 0 and case["peak_mib"]["encoder"] > 0
+
+
+def test_speed_shows_how_time_grows_and_the_floor(capsys, monkeypatch):
+    arguments = ["--model", "mvitv2-small", "--size", "32", "--frames", "2", "4", "--mode", "train"]
+    short, long = run_speed(capsys, monkeypatch, *arguments)["cases"]
+    assert long["gflop"] > short["gflop"] > 0
+    assert short["times_floor"] > 1 and short["peak_mib"]["mvitv2-small"] > 0
 
 
 def test_import_time_compares_with_torch(capsys):
