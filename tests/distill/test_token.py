@@ -96,3 +96,15 @@ def test_other_shapes_are_refused(student, teacher):
 def test_temperature_must_be_positive(temperature):
     with pytest.raises(ValueError, match="temperature must be positive"):
         TokenDistillation(temperature)
+
+
+def test_the_official_form_by_hand():
+    """KLDivLoss of the official code: the mean over all elements, times 0.9 · 10², summed over blocks, by 16."""
+    student, teacher = tokens(seed=1), tokens(seed=2)
+    expected = sum(
+        torch.nn.KLDivLoss()((mine / 10).log_softmax(1), (theirs / 10).softmax(1)) * 90 / 16
+        for mine, theirs in zip(student, teacher, strict=True)
+    )
+    assert TokenDistillation(form="official")(student, teacher).item() == pytest.approx(expected.item(), rel=1e-4)
+    with pytest.raises(ValueError, match="unknown form"):
+        TokenDistillation(form="offical")

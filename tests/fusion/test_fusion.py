@@ -228,3 +228,29 @@ def test_mctf_differs_from_the_official_code_in_norms_and_reshuffling_only():
     assert len(seen) == 8
     for name, value in seen.items():
         torch.testing.assert_close(value, numbers[f"output/{name}"], rtol=1e-4, atol=2e-5, msg=name)
+
+
+def test_token_affine_normalises_over_channels_and_scales_by_token():
+    main, receiver = two_sets()
+    plain, affine = mctf(), mctf(token_affine=True, num_tokens=TOKENS)
+    state = plain.state_dict()
+    for key, value in affine.state_dict().items():
+        state[key] = state[key].expand_as(value).contiguous()
+    affine.load_state_dict(state)
+    plain.eval(), affine.eval()
+    torch.testing.assert_close(affine(main, receiver), plain(main, receiver))
+    affine.norm.weight.data[0] = 0
+    affine.norm.bias.data[0] = 0
+    assert not torch.allclose(affine(main, receiver)[:, 0], plain(main, receiver)[:, 0])
+    torch.testing.assert_close(affine(main, receiver)[:, 1:], plain(main, receiver)[:, 1:])
+
+
+def test_official_form_mixes_tokens_and_needs_their_number():
+    main, receiver = two_sets()
+    fusion = mctf(form="official", num_tokens=TOKENS).eval()
+    order = torch.tensor([2, 0, 1])
+    assert not torch.allclose(fusion(main, receiver)[:, order], fusion(main[:, order], receiver[:, order]), atol=1e-3)
+    with pytest.raises(ValueError, match="num_tokens"):
+        MCTF(4, form="official")
+    with pytest.raises(ValueError, match="unknown form of MCTF 'offical'; did you mean 'official'"):
+        MCTF(4, form="offical")

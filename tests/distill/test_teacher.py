@@ -1,0 +1,29 @@
+import pytest
+import torch
+from torch import nn
+
+import amge
+from amge.distill import Teacher
+
+TINY = {"backbone_args": {"embed_dim": 8, "depth": 3, "double_at": (1,)}, "frames": 4, "size": 32, "tokens": 3}
+
+
+def test_stays_frozen_and_in_eval_through_the_students_train():
+    class Pair(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.student = amge.build("transm3e-small", **TINY)
+            self.teacher = Teacher(amge.build("mvitv2-small-mct", **TINY))
+
+    pair = Pair().train()
+    assert pair.student.training and not any(module.training for module in pair.teacher.modules())
+    clip = torch.randn(2, 3, 4, 32, 32)
+    blocks = pair.teacher(clip)
+    assert [tuple(tokens.shape) for tokens in blocks] == [(2, 3, 8), (2, 3, 16), (2, 3, 16)]
+    assert not any(tokens.requires_grad for tokens in blocks) and torch.equal(blocks[2], pair.teacher(clip)[2])
+    assert not any(p.requires_grad for p in pair.teacher.parameters())
+
+
+def test_takes_one_bank_only():
+    with pytest.raises(ValueError, match="one bank"):
+        Teacher(amge.build("transm3e-small", **TINY))
