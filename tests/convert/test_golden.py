@@ -108,8 +108,14 @@ def test_mctf():
 
 SMALL = {
     "MVIT": {
-        "EMBED_DIM": 96, "DEPTH": 16, "PATCH_PADDING": [1, 3, 3], "USE_ABS_POS": False, "DIM_MUL_IN_ATT": True,
-        "REL_POS_SPATIAL": True, "REL_POS_TEMPORAL": True, "RESIDUAL_POOLING": True,
+        "EMBED_DIM": 96,
+        "DEPTH": 16,
+        "PATCH_PADDING": [1, 3, 3],
+        "USE_ABS_POS": False,
+        "DIM_MUL_IN_ATT": True,
+        "REL_POS_SPATIAL": True,
+        "REL_POS_TEMPORAL": True,
+        "RESIDUAL_POOLING": True,
         "DIM_MUL": [[1, 2.0], [3, 2.0], [14, 2.0]],
         "HEAD_MUL": [[1, 2.0], [3, 2.0], [14, 2.0]],
         "POOL_Q_STRIDE": [[i, 1, *([2, 2] if i in (1, 3, 14) else [1, 1])] for i in range(16)],

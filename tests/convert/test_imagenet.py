@@ -7,7 +7,9 @@ import amge
 
 TINY = {
     "backbone_args": {"embed_dim": 16, "depth": 10, "double_at": (1, 3, 8)},
-    "frames": 4, "size": 64, "tokens": 3,
+    "frames": 4,
+    "size": 64,
+    "tokens": 3,
 }
 
 
@@ -65,4 +67,8 @@ def test_what_can_not_start_from_imagenet_says_so(hub):
     with pytest.raises(ValueError, match="exclude each other"):
         amge.build("transm3e-lite", pretrained=True, init="imagenet")
     with pytest.raises(ValueError, match="do not fit"):
-        amge.build("transm3e-small", init="imagenet", **TINY | {"backbone_args": {"embed_dim": 8, "depth": 10}})
+        amge.build(
+            "transm3e-small",
+            init="imagenet",
+            **TINY | {"backbone_args": {"embed_dim": 8, "depth": 10, "double_at": (1, 3, 8)}},
+        )

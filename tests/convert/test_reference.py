@@ -17,29 +17,44 @@ ROWS = [
 ]
 BLOCKS = [
     {
-
-            "num_heads": heads,
-            "input_channels": dim,
-            "output_channels": out,
-            "kernel_q": [3] * 3,
-            "kernel_kv": [3] * 3
-        ,
-        "stride_q": [1, q, q], "stride_kv": [1, kv, kv],
+        "num_heads": heads,
+        "input_channels": dim,
+        "output_channels": out,
+        "kernel_q": [3] * 3,
+        "kernel_kv": [3] * 3,
+        "stride_q": [1, q, q],
+        "stride_kv": [1, kv, kv],
     }
     for heads, dim, out, q, kv in ROWS
 ]
 CONFIG = {
-    "spatial_size": (32, 32), "temporal_size": 8, "block_setting": BLOCKS, "num_classes": 7,
-    "residual_pool": True, "residual_with_cls_embed": False, "rel_pos_embed": True, "proj_after_attn": True,
+    "spatial_size": (32, 32),
+    "temporal_size": 8,
+    "block_setting": BLOCKS,
+    "num_classes": 7,
+    "residual_pool": True,
+    "residual_with_cls_embed": False,
+    "rel_pos_embed": True,
+    "proj_after_attn": True,
     "stochastic_depth_prob": 0.1,
 }
 YAML = {
-    "MVIT.EMBED_DIM": 16, "MVIT.DEPTH": 4, "MVIT.NUM_HEADS": 1, "MVIT.PATCH_PADDING": [1, 3, 3],
-    "MVIT.DIM_MUL": [[1, 2.0], [3, 2.0]], "MVIT.HEAD_MUL": [[1, 2.0], [3, 2.0]],
+    "MVIT.EMBED_DIM": 16,
+    "MVIT.DEPTH": 4,
+    "MVIT.NUM_HEADS": 1,
+    "MVIT.PATCH_PADDING": [1, 3, 3],
+    "MVIT.DIM_MUL": [[1, 2.0], [3, 2.0]],
+    "MVIT.HEAD_MUL": [[1, 2.0], [3, 2.0]],
     "MVIT.POOL_Q_STRIDE": [[0, 1, 1, 1], [1, 1, 2, 2], [2, 1, 1, 1], [3, 1, 2, 2]],
-    "MVIT.POOL_KV_STRIDE_ADAPTIVE": [1, 4, 4], "MVIT.REL_POS_SPATIAL": True, "MVIT.REL_POS_TEMPORAL": True,
-    "MVIT.DIM_MUL_IN_ATT": True, "MVIT.RESIDUAL_POOLING": True, "MVIT.USE_ABS_POS": False,
-    "DATA.NUM_FRAMES": 8, "DATA.TRAIN_CROP_SIZE": 32, "MODEL.NUM_CLASSES": 7,
+    "MVIT.POOL_KV_STRIDE_ADAPTIVE": [1, 4, 4],
+    "MVIT.REL_POS_SPATIAL": True,
+    "MVIT.REL_POS_TEMPORAL": True,
+    "MVIT.DIM_MUL_IN_ATT": True,
+    "MVIT.RESIDUAL_POOLING": True,
+    "MVIT.USE_ABS_POS": False,
+    "DATA.NUM_FRAMES": 8,
+    "DATA.TRAIN_CROP_SIZE": 32,
+    "MODEL.NUM_CLASSES": 7,
 }
 
 
