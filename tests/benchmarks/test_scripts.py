@@ -39,3 +39,10 @@ def test_the_example_clip_can_be_made_again(tmp_path):
     made, kept = (next(windows(path, 4)) for path in (tmp_path / "clip.mp4", ROOT / "examples" / "squat.mp4"))
     assert made.times == kept.times
     assert abs(made.frames.astype(int) - kept.frames.astype(int)).mean() < 3
+
+
+def test_profile_names_the_operators(capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["profile_model.py", "--model", "transm3e-lite", "--threads", "1", "--rows", "3"])
+    runpy.run_path(str(ROOT / "benchmarks" / "profile_model.py"), run_name="__main__")
+    result = json.loads(capsys.readouterr().out)
+    assert len(result["top"]) == 3 and 0 < sum(row["share"] for row in result["top"].values()) <= 1
