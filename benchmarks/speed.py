@@ -146,7 +146,9 @@ def compare(case: Case, repeats: int) -> dict[str, Any]:
     times = interleaved(calls, repeats, case.device)
     peaks = {name: peak(name, case) for name in calls}
     first, *others = calls
-    count = flops(calls[first])
+    # A backward pass multiplies twice as much as the forward pass; torch's own count takes depthwise for dense there.
+    forward = prepare(models[first](), argparse.Namespace(**{**vars(case), "mode": "forward"}))
+    count = flops(forward) * (3 if case.mode == "train" else 1)
     floor = count / gemm_rate(case)
     return {
         **{key: value for key, value in vars(case).items() if key != "model"},

@@ -68,19 +68,18 @@ class MViTBlock(nn.Module):
         patches = F.max_pool3d(patches, kernel, self.stride, [size // 2 for size in kernel])
         return torch.cat([x[:, :tokens], patches.permute(0, 2, 3, 4, 1).flatten(1, 3)], dim=1)
 
-    def _mlp(self, x: Tensor) -> Tensor:
-        """The MLP of `(B, L, C)`; at inference on a CPU by slices, whose hidden layer stays in the cache."""
-        if torch.is_grad_enabled() or torch.compiler.is_compiling() or x.device.type != "cpu":
-            return self.mlp(self.norm2(x))
-        return torch.cat([self.mlp(self.norm2(rows)) for rows in x.split(CPU_ROWS, dim=1)], dim=1)
-
     def forward(self, x: Tensor, grid: Grid) -> tuple[Tensor, Grid]:
         """`(B, M' + N, C)` on a grid to `(B, M' + N', C_out)` on the next one."""
         normed = self.norm1(x)
         attended, next_grid = self.attn(normed, grid)
         shortcut = self._pool(x if self.shortcut is None else self.shortcut(normed), grid)
         x = shortcut + drop_path(attended, self.drop_path, self.training)
-        return x + drop_path(self._mlp(x), self.drop_path, self.training), next_grid
+        whole = self.training or torch.is_grad_enabled() or torch.compiler.is_compiling()
+        if whole or x.device.type != "cpu":
+            return x + drop_path(self.mlp(self.norm2(x)), self.drop_path, self.training), next_grid
+        for rows in x.view(-1, x.shape[-1]).split(CPU_ROWS):  # the hidden layer of a slice stays in the cache
+            rows += self.mlp(self.norm2(rows))
+        return x, next_grid
 
 
 class MViT(Backbone):

@@ -61,6 +61,7 @@ def from_reference(
         state = keys.timm_to_pyslowfast(state)
     elif source == "musclemap":
         state, difference = keys.split_branches(state)
+        _check_difference(state, difference, needed=teacher)
     tokens = state["cls_token"].shape[1] if "cls_token" in state else 0
     picture = source in ("pyslowfast", "timm-mvitv2") and getattr(state.get("patch_embed.proj.weight"), "ndim", 5) == 4
     spec = _spec(source, config or {}, state, tokens)
@@ -75,11 +76,31 @@ def _spec(source: str, config: Mapping[str, Any], state: keys.State, tokens: int
         return configs.timm(config, state, tokens)
     if source == "torchvision-mvit" and not config:
         return configs.mvit_v2_s(state, tokens)
+    if source == "timm-mvitv2":  # PySlowFast's configuration of the video model; timm's weights know ImageNet's colours
+        return configs.pyslowfast(config, tokens).replace(mean=ModelSpec.mean, std=ModelSpec.std)
     read: dict[str, Callable[[Mapping[str, Any], int], ModelSpec]] = {
         "musclemap": configs.musclemap,
         "torchvision-mvit": configs.torchvision,
     }
     return read.get(source, configs.pyslowfast)(config, tokens)
+
+
+def _check_difference(state: keys.State, difference: keys.State, needed: bool) -> None:
+    """The difference branch has the keys of the RGB trunk, or is absent from a checkpoint that needs no teacher."""
+    trunk = {key for key in state if key.split(".")[0] in ("patch_embed", "cls_token", "blocks", "norm")}
+    if difference or needed:
+        _report(
+            [
+                *(f"left over: {key} of the difference branch" for key in sorted(difference.keys() - trunk)),
+                *(f"missing: {key} of the difference branch" for key in sorted(trunk - difference.keys())),
+            ]
+        )
+
+
+def _report(problems: list[str]) -> None:
+    if problems:
+        more = f"; and {len(problems) - 40} more" if len(problems) > 40 else ""
+        raise ValueError(f"{len(problems)} keys do not fit this configuration: " + "; ".join(problems[:40]) + more)
 
 
 def _sender(spec: ModelSpec, state: keys.State) -> MuscleModel:
@@ -105,17 +126,17 @@ def _load(model: MuscleModel, state: keys.State) -> MuscleModel:
         key: value.reshape(value.shape[1:]) if key.startswith("bank.") and value.ndim == 3 else value
         for key, value in state.items()
     }
-    problems = [
-        *(f"left over: {key}" for key in sorted(state.keys() - own.keys())),
-        *(f"missing: {key}" for key in sorted(own.keys() - state.keys())),
-        *(
-            f"{key} is {tuple(state[key].shape)}, the configuration needs {tuple(own[key].shape)}"
-            for key in sorted(own.keys() & state.keys())
-            if own[key].shape != state[key].shape
-        ),
-    ]
-    if problems:
-        raise ValueError(f"{len(problems)} keys do not fit this configuration: " + "; ".join(problems))
+    _report(
+        [
+            *(f"left over: {key}" for key in sorted(state.keys() - own.keys())),
+            *(f"missing: {key}" for key in sorted(own.keys() - state.keys())),
+            *(
+                f"{key} is {tuple(state[key].shape)}, the configuration needs {tuple(own[key].shape)}"
+                for key in sorted(own.keys() & state.keys())
+                if own[key].shape != state[key].shape
+            ),
+        ]
+    )
     with torch.no_grad():
         model.load_state_dict({key: _as_float(value) for key, value in state.items()})
     return model.eval()

@@ -88,8 +88,13 @@ def test_official_transm3e():
     case.same("logits", student.forward_head(features))
     case.same("probs", student.forward_head(features).softmax(dim=-1))
     case.same("kd/official_returned_sum_div_16", TokenDistillation(form="official")(receivers, senders))
-    alone = from_reference("musclemap", case.weights, case.config)
-    assert alone.state_dict().keys() == student.state_dict().keys()
+    without = {key: value for key, value in case.weights.items() if "_diff" not in key}
+    for weights in (case.weights, without):
+        assert from_reference("musclemap", weights, case.config).state_dict().keys() == student.state_dict().keys()
+    with pytest.raises(ValueError, match=r"missing: blocks\.0\.attn\.qkv\.bias of the difference branch"):
+        from_reference("musclemap", without, case.config, teacher=True)
+    with pytest.raises(ValueError, match=r"left over: blocks\.7\.x of the difference branch"):
+        from_reference("musclemap", {**case.weights, "blocks_diff.7.x": torch.zeros(1)}, case.config)
 
 
 def test_mctf():
