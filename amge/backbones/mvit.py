@@ -77,6 +77,7 @@ class MViTBlock(nn.Module):
         whole = self.training or torch.is_grad_enabled() or torch.compiler.is_compiling()
         if whole or x.device.type != "cpu":
             return x + drop_path(self.mlp(self.norm2(x)), self.drop_path, self.training), next_grid
+        x = x.contiguous()
         for rows in x.view(-1, x.shape[-1]).split(CPU_ROWS):  # the hidden layer of a slice stays in the cache
             rows += self.mlp(self.norm2(rows))
         return x, next_grid
