@@ -9,6 +9,7 @@ our call take at the rate of one large multiplication, measured in the same run.
 """
 
 import argparse
+import gc
 import itertools
 import json
 import platform
@@ -32,7 +33,7 @@ Case = argparse.Namespace
 
 
 def candidates(name: str, frames: int, size: int) -> dict[str, Callable[[], nn.Module]]:
-    """How to build the model and, at the sizes that they come in, what a user would pick instead."""
+    """How to build the model and what a user would pick instead."""
     spec = amge.spec(name)
 
     def encoder(layout: torch.memory_format) -> nn.Module:
@@ -40,18 +41,32 @@ def candidates(name: str, frames: int, size: int) -> dict[str, Callable[[], nn.M
 
         return Images(timm.create_model(spec.backbone_args["encoder"], num_classes=0), layout)
 
-    def torchvision() -> nn.Module:
-        from torchvision.models.video import mvit_v2_s
-
-        return mvit_v2_s(num_classes=len(spec.labels))
-
     models: dict[str, Callable[[], nn.Module]] = {name: lambda: amge.build(name, frames=frames, size=size)}
     if spec.backbone == "timm-frames":
         models["encoder"] = lambda: encoder(torch.contiguous_format)
         models["encoder, channels last"] = lambda: encoder(torch.channels_last)
-    elif (frames, size) == (16, 224):
-        models["torchvision mvit_v2_s"] = torchvision
+    elif spec.backbone == "mvitv2":
+        models["torchvision mvit_v2_s"] = lambda: torchvision_mvit(len(spec.labels), frames, size)
     return models
+
+
+def torchvision_mvit(num_classes: int, frames: int, size: int) -> nn.Module:
+    """torchvision's mvit_v2_s; its builder takes 16 frames of 224 only, so other sizes get its settings spelled out."""
+    from torchvision.models.video import MViT, mvit_v2_s
+    from torchvision.models.video.mvit import MSBlockConfig
+
+    if (frames, size) == (16, 224):
+        return mvit_v2_s(num_classes=num_classes)
+    all_heads = [1, 2, 2, *[4] * 11, 8, 8]
+    blocks = [
+        MSBlockConfig(
+            heads, 96 * before, 96 * heads, [3] * 3, [3] * 3, [1, *[heads // before] * 2], [1, *[8 // heads] * 2]
+        )
+        for before, heads in zip([1, *all_heads], all_heads, strict=False)
+    ]
+    options: dict[str, Any] = {"residual_pool": True, "residual_with_cls_embed": False, "stochastic_depth_prob": 0.2}
+    options |= {"rel_pos_embed": True, "proj_after_attn": True, "num_classes": num_classes}
+    return MViT((size, size), frames, blocks, **options)
 
 
 class Images(nn.Module):
@@ -104,13 +119,13 @@ def interleaved(calls: dict[str, Callable[[], object]], repeats: int, device: st
 
 def gemm_rate(case: Case) -> float:
     """FLOP per millisecond of a large matrix multiplication."""
-    side = 512 if case.device == "cpu" and case.dtype == "bfloat16" and not bf16_hardware() else 2048
+    side = 512 if case.dtype == "bfloat16" and not bf16_hardware(case.device) else 2048
     a = torch.randn(side, side, device=case.device, dtype=getattr(torch, case.dtype))
     return 2 * side**3 / interleaved({"gemm": lambda: a @ a}, 7, case.device)["gemm"]
 
 
-def bf16_hardware() -> bool:
-    return torch.cuda.is_available() or torch.ops.mkldnn._is_mkldnn_bf16_supported()
+def bf16_hardware(device: str) -> bool:
+    return torch.cuda.is_bf16_supported(False) if device == "cuda" else torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
 def flops(call: Callable[[], object]) -> int:
@@ -122,14 +137,10 @@ def flops(call: Callable[[], object]) -> int:
 def peak(name: str, case: Case) -> float:
     """Peak memory in MiB of two calls: on a GPU its allocations, on a CPU those of a process of its own."""
     if case.device == "cpu":
-        command = [
-            sys.executable,
-            __file__,
-            "--peak",
-            name,
-            *itertools.chain(*((f"--{k}", str(v)) for k, v in vars(case).items())),
-        ]
+        options = itertools.chain(*((f"--{key}", str(value)) for key, value in vars(case).items()))
+        command = [sys.executable, __file__, "--peak", name, "--threads", str(torch.get_num_threads()), *options]
         return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    gc.collect()
     torch.cuda.empty_cache()
     call = prepare(candidates(case.model, case.frames, case.size)[name](), case)
     call()
@@ -142,12 +153,13 @@ def compare(case: Case, repeats: int) -> dict[str, Any]:
     """Times, memory and ratios of one case."""
     torch.manual_seed(0)
     models = candidates(case.model, case.frames, case.size)
+    peaks = {name: peak(name, case) for name in models}  # first: the models of `calls` would count on a GPU
     calls = {name: prepare(make(), case) for name, make in models.items()}
     times = interleaved(calls, repeats, case.device)
-    peaks = {name: peak(name, case) for name in calls}
     first, *others = calls
     # A backward pass multiplies twice as much as the forward pass; torch's own count takes depthwise for dense there.
-    forward = prepare(models[first](), argparse.Namespace(**{**vars(case), "mode": "forward"}))
+    with torch.device("meta"):
+        forward = prepare(models[first](), Case(**{**vars(case), "mode": "forward", "device": "meta"}))
     count = flops(forward) * (3 if case.mode == "train" else 1)
     floor = count / gemm_rate(case)
     return {
@@ -170,7 +182,7 @@ def main() -> None:
     parser.add_argument("--dtype", nargs="+", default=["float32"], choices=["float32", "bfloat16"])
     parser.add_argument("--frames", type=int, nargs="+", help="default: the model's; several show how time grows")
     parser.add_argument("--size", type=int, help="default: the model's")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", choices=["cpu", "cuda"])
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--peak", help=argparse.SUPPRESS)
@@ -191,17 +203,16 @@ def main() -> None:
         status = Path("/proc/self/status").read_text()  # ru_maxrss would include the parent's memory before exec
         print(int(status.split("VmHWM:")[1].split()[0]) / 1024)
         return
-    parameters = {
-        name: sum(p.numel() for p in make().parameters())
-        for name, make in candidates(options.model, cases[0].frames, size).items()
-    }
+    with torch.device("meta"):
+        models = {name: make() for name, make in candidates(options.model, cases[0].frames, size).items()}
+    parameters = {name: sum(p.numel() for p in model.parameters()) for name, model in models.items()}
     about = {
         "model": options.model,
         "parameters": parameters,
         "threads": options.threads,
         "torch": torch.__version__,
         "machine": torch.cuda.get_device_name() if options.device == "cuda" else platform.machine(),
-        "bf16 hardware": bf16_hardware(),
+        "bf16 hardware": bf16_hardware(options.device),
     }
     print(json.dumps(about | {"cases": [compare(case, options.repeats) for case in cases]}, indent=2))
 

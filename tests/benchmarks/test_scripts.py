@@ -27,6 +27,16 @@ def test_speed_shows_how_time_grows_and_the_floor(capsys, monkeypatch):
     assert short["times_floor"] > 1 and short["peak_mib"]["mvitv2-small"] > 0
 
 
+def test_speed_compares_with_torchvision_at_any_size():
+    script = [sys.executable, str(ROOT / "benchmarks" / "speed.py"), "--model", "transm3e-small", "--device", "cpu"]
+    sizes = ["--frames", "4", "--size", "32", "--repeats", "1", "--threads", "1", "--batch", "1"]
+    result = json.loads(subprocess.run([*script, *sizes], check=True, cwd=ROOT, stdout=subprocess.PIPE).stdout)
+    (case,) = result["cases"]
+    assert set(result["parameters"]) == {"transm3e-small", "torchvision mvit_v2_s"}
+    assert case["ratio"]["torchvision mvit_v2_s"] > 0 and case["peak_ratio"]["torchvision mvit_v2_s"] > 0
+    assert case["floor_ms"] > 0 and case["peak_mib"]["transm3e-small"] > 0
+
+
 def test_import_time_compares_with_torch(capsys):
     runpy.run_path(str(ROOT / "benchmarks" / "import_time.py"))["main"](repeats=1)
     result = json.loads(capsys.readouterr().out)
