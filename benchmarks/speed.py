@@ -141,7 +141,6 @@ def peak(name: str, case: Case) -> float:
         command = [sys.executable, __file__, "--peak", name, "--threads", str(torch.get_num_threads()), *options]
         return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
     gc.collect()
-    torch.cuda.empty_cache()
     call = prepare(candidates(case.model, case.frames, case.size)[name](), case)
     call()
     torch.cuda.reset_peak_memory_stats()
@@ -197,15 +196,15 @@ def main() -> None:
         for mode in options.mode
         for dtype in options.dtype
     ]
+    models = candidates(options.model, cases[0].frames, size)
+    with torch.device("meta"):  # this also loads all libraries, so that every peak counts the same ones
+        parameters = {name: sum(p.numel() for p in make().parameters()) for name, make in models.items()}
     if options.peak:
-        call = prepare(candidates(options.model, cases[0].frames, size)[options.peak](), cases[0])
+        call = prepare(models[options.peak](), cases[0])
         call(), call()
         status = Path("/proc/self/status").read_text()  # ru_maxrss would include the parent's memory before exec
         print(int(status.split("VmHWM:")[1].split()[0]) / 1024)
         return
-    with torch.device("meta"):
-        models = {name: make() for name, make in candidates(options.model, cases[0].frames, size).items()}
-    parameters = {name: sum(p.numel() for p in model.parameters()) for name, model in models.items()}
     about = {
         "model": options.model,
         "parameters": parameters,

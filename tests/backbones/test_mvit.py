@@ -40,7 +40,10 @@ def clip():
 
 
 def naive_attention(attn, x, grid):
-    """As the paper writes it, token by token: pool, then a bias for every pair of positions."""
+    """As the paper writes it, token by token: pool, then a bias for every pair of positions.
+
+    The shorter axis is stretched to the longer one; what lies between two rows of the table takes the lower.
+    """
     tokens = x.shape[1] - grid[0] * grid[1] * grid[2]
     heads, width = attn.num_heads, attn.head_dim
     q, k, v = attn.qkv(x).unflatten(-1, (3, heads, width)).permute(2, 0, 3, 1, 4)
@@ -59,8 +62,9 @@ def naive_attention(attn, x, grid):
     cells_q = torch.cartesian_prod(*map(torch.arange, grid_q))
     cells_k = torch.cartesian_prod(*map(torch.arange, grid_k))
     for axis, name in enumerate("thw"):
-        rows = offsets(grid_q[axis], grid_k[axis])[cells_q[:, axis]][:, cells_k[:, axis]]
-        table = getattr(attn.rel_pos, name)[rows]  # (N_q, N_k, d)
+        query, key = grid_q[axis], grid_k[axis]
+        distance = cells_q[:, axis, None] * max(key / query, 1) - (cells_k[:, axis] - (key - 1)) * max(query / key, 1)
+        table = getattr(attn.rel_pos, name)[distance.floor().long()]  # (N_q, N_k, d)
         logits[:, :, tokens:, tokens:] += torch.einsum("bhqd,qkd->bhqk", q[:, :, tokens:], table)
     out = logits.softmax(dim=-1) @ v
     out[:, :, tokens:] += q[:, :, tokens:]
@@ -68,14 +72,21 @@ def naive_attention(attn, x, grid):
 
 
 @pytest.mark.parametrize("tokens", [0, 1, 5])
-@pytest.mark.parametrize(("q", "kv"), [((1, 1, 1), (1, 4, 4)), ((1, 2, 2), (1, 1, 1)), ((2, 2, 2), (1, 4, 2))])
-def test_extended_vectors_are_attention_with_a_bias(tokens, q, kv):
-    grid = (3, 8, 8)
+@pytest.mark.parametrize(
+    ("grid", "q", "kv"),
+    [
+        ((3, 8, 8), (1, 1, 1), (1, 4, 4)),
+        ((3, 8, 8), (1, 2, 2), (1, 1, 1)),
+        ((3, 8, 8), (2, 2, 2), (1, 4, 2)),
+        ((4, 7, 7), (1, 1, 2), (2, 2, 1)),  # 7 and 4 positions: between the rows of the table
+    ],
+)
+def test_extended_vectors_are_attention_with_a_bias(tokens, grid, q, kv):
     attn = randomise(PoolingAttention(8, 16, 2, grid, grid, q, kv))
     for axis, size in zip("thw", grid, strict=True):  # tables of the length that is needed
         query, key = (-(-size // s) for s in (q["thw".index(axis)], kv["thw".index(axis)]))
         setattr(attn.rel_pos, axis, torch.nn.Parameter(torch.randn(2 * max(query, key) - 1, 8)))
-    x = torch.randn(2, tokens + 192, 8)
+    x = torch.randn(2, tokens + grid[0] * grid[1] * grid[2], 8)
     out, new_grid = attn(x, grid)
     assert new_grid == tuple(-(-size // s) for size, s in zip(grid, q, strict=True))
     torch.testing.assert_close(out, naive_attention(attn, x, grid), atol=1e-5, rtol=1e-4)
@@ -145,7 +156,6 @@ def test_wrong_sizes_are_refused():
 
 def test_every_parameter_learns_and_the_teacher_does_not(student, clip):
     teacher = Teacher(randomise(amge.build("mvitv2-small-mct", modality="rgb_diff", **TINY)))
-    torch.manual_seed(0)
     features = student.eval().forward_features(clip)
     logits = student.forward_head(features)
     loss = F.binary_cross_entropy(logits.softmax(-1), torch.eye(2)[[0, 1, 0, 1]])
@@ -186,10 +196,32 @@ def test_checkpointing_changes_neither_outputs_nor_gradients(student, clip):
 
 
 def test_slices_of_the_mlp_change_nothing(trunk, clip, monkeypatch):
+    """Neither the number of slices nor the way that keeps a gradient, which does not slice."""
+    learnt = trunk(clip).patches.detach()
     with torch.inference_mode():
         whole = trunk(clip).patches
         monkeypatch.setattr(amge.backbones.mvit, "CPU_ROWS", 7)
-        torch.testing.assert_close(trunk(clip).patches, whole, atol=1e-5, rtol=1e-4)
+        sliced = trunk(clip).patches
+        x = torch.randn(2, 4 * 8 * 8, 16)
+        before = x.clone()
+        trunk.blocks[0](x, (4, 8, 8))
+    torch.testing.assert_close(whole, learnt, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(sliced, learnt, atol=1e-5, rtol=1e-4)
+    assert torch.equal(x, before)  # what is written in place is not the input
+
+
+@pytest.mark.parametrize(
+    ("name", "count"),
+    [
+        ("mvitv2-small", 34_245_524),
+        ("mvitv2-base", 50_901_044),
+        ("transm3e-small", 44_376_116),
+        ("transm3e-base", 61_031_636),
+    ],
+)
+def test_parameter_counts_are_those_of_the_reference_models(name, count):
+    with torch.device("meta"):
+        assert sum(p.numel() for p in amge.build(name).parameters()) == count
 
 
 def test_drop_path_grows_with_depth():

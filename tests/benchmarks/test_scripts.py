@@ -27,10 +27,8 @@ def test_speed_shows_how_time_grows_and_the_floor(capsys, monkeypatch):
     assert short["times_floor"] > 1 and short["peak_mib"]["mvitv2-small"] > 0
 
 
-def test_speed_compares_with_torchvision_at_any_size():
-    script = [sys.executable, str(ROOT / "benchmarks" / "speed.py"), "--model", "transm3e-small", "--device", "cpu"]
-    sizes = ["--frames", "4", "--size", "32", "--repeats", "1", "--threads", "1", "--batch", "1"]
-    result = json.loads(subprocess.run([*script, *sizes], check=True, cwd=ROOT, stdout=subprocess.PIPE).stdout)
+def test_speed_compares_with_torchvision_at_any_size(capsys, monkeypatch):
+    result = run_speed(capsys, monkeypatch, "--model", "transm3e-small", "--size", "32", "--frames", "4")
     (case,) = result["cases"]
     assert set(result["parameters"]) == {"transm3e-small", "torchvision mvit_v2_s"}
     assert case["ratio"]["torchvision mvit_v2_s"] > 0 and case["peak_ratio"]["torchvision mvit_v2_s"] > 0

@@ -104,7 +104,9 @@ def test_a_still_clip_gives_what_timm_gives_for_the_picture(tokens, frames):
     sizes = {"depths": (1, 1, 2, 1), "embed_dim": (16, 32, 64, 128), "num_heads": (1, 2, 4, 8), "use_cls_token": tokens}
     cfg = timm_mvitv2.MultiScaleVitCfg(**sizes)
     theirs = randomise(timm_mvitv2.MultiScaleVit(cfg, img_size=64, num_classes=7))
-    ours = from_reference("timm-mvitv2", theirs.state_dict(), {"frames": frames, "size": 64})
+    ours = from_reference(
+        "timm-mvitv2", theirs.state_dict(), {"frames": frames, "size": 64, "stride_kv_adaptive": (4, 4)}
+    )
     picture = torch.randn(2, 3, 64, 64)
     still = picture[:, :, None].expand(-1, -1, frames, -1, -1)
     torch.testing.assert_close(ours(still), theirs(picture), atol=1e-5, rtol=1e-4)
@@ -144,12 +146,21 @@ def test_every_key_is_accounted_for(theirs):
 @pytest.mark.parametrize(
     ("source", "config", "message"),
     [
-        ("torchvision", {}, "unknown source 'torchvision'; did you mean 'torchvision-mvit'"),
+        (
+            "torchvision",
+            {},
+            "unknown source 'torchvision'; did you mean 'torchvision-mvit'? "
+            "valid: musclemap, pyslowfast, torchvision-mvit, timm-mvitv2",
+        ),
         ("torchvision-mvit", {**CONFIG, "residual_pool": False}, "residual_pool=False (needed: True)"),
         ("torchvision-mvit", {"residual_pool": True, "rel_pos_embed": True, "proj_after_attn": True}, "block_setting"),
         ("torchvision-mvit", {**CONFIG, "patch_embed_padding": (0, 0, 0)}, "padding"),
         ("pyslowfast", {**YAML, "MVIT.USE_ABS_POS": True}, "MVIT.USE_ABS_POS=True (needed: False)"),
+        ("pyslowfast", {**YAML, "MVIT.REL_POS_TEMPORAL": False}, "MVIT.REL_POS_TEMPORAL=False (needed: True)"),
+        ("pyslowfast", {**YAML, "MVIT.PATCH_PADDING": [0, 3, 3]}, "padding of [0, 3, 3] is not half of the kernel"),
         ("pyslowfast", {}, "MVIT.REL_POS_SPATIAL=False"),
+        ("musclemap", {**YAML, "MVIT.DIM_MUL_IN_ATT": False}, "MVIT.DIM_MUL_IN_ATT=False (needed: True)"),
+        ("torchvision-mvit", {**CONFIG, "spatial_size": (32, 64)}, "only square clips"),
         ("timm-mvitv2", {"depth": 3}, "config may hold frames, size"),
         ("timm-mvitv2", {}, "not of an MViTv2"),
     ],
@@ -159,6 +170,7 @@ def test_what_does_not_fit_says_why(source, config, message):
         from_reference(source, {}, config)
 
 
-def test_only_the_official_model_has_a_teacher(theirs):
-    with pytest.raises(ValueError, match="only 'musclemap' has a teacher"):
-        from_reference("torchvision-mvit", theirs.state_dict(), CONFIG, teacher=True)
+@pytest.mark.parametrize("source", ["torchvision-mvit", "pyslowfast", "timm-mvitv2"])
+def test_only_the_official_model_has_a_teacher(source):
+    with pytest.raises(ValueError, match=f"only 'musclemap' has a teacher, '{source}' has none"):
+        from_reference(source, {}, CONFIG, teacher=True)

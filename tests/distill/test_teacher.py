@@ -27,3 +27,14 @@ def test_stays_frozen_and_in_eval_through_the_students_train():
 def test_takes_one_bank_only():
     with pytest.raises(ValueError, match="one bank"):
         Teacher(amge.build("transm3e-small", **TINY))
+    with pytest.raises(ValueError, match=r"one bank of tokens, got \(\)"):
+        Teacher(amge.build("mvitv2-small", banks=(), **TINY))
+
+
+def test_gives_its_models_tokens_without_a_gradient_for_the_clip():
+    model = amge.build("mvitv2-small-mct", **TINY)
+    clip = torch.randn(2, 3, 4, 32, 32, requires_grad=True)
+    expected = model.eval().forward_features(clip).block_tokens["main"]
+    blocks = Teacher(model.train())(clip)
+    assert expected[0].requires_grad and not any(tokens.requires_grad for tokens in blocks)
+    assert len(blocks) == 3 and all(map(torch.equal, blocks, expected))

@@ -98,6 +98,13 @@ def test_temperature_must_be_positive(temperature):
         TokenDistillation(temperature)
 
 
+def test_the_official_form_takes_another_temperature_and_squares_it():
+    student, teacher = tokens(seed=1), tokens(seed=2)
+    ours = TokenDistillation(4.0, form="official")(student, teacher)
+    paper = TokenDistillation(4.0)(student, teacher) * 3  # the sum over blocks
+    assert ours.item() == pytest.approx((paper / 3 * 0.9 * 16 / 16).item(), rel=1e-5)  # 3 tokens, 4² and 16 blocks
+
+
 def test_the_official_form_by_hand():
     """KLDivLoss of the official code: the mean over all elements, times 0.9 · 10², summed over blocks, by 16."""
     student, teacher = tokens(seed=1), tokens(seed=2)
@@ -108,5 +115,6 @@ def test_the_official_form_by_hand():
         for mine, theirs in zip(student, teacher, strict=True)
     )
     assert TokenDistillation(form="official")(student, teacher).item() == pytest.approx(expected.item(), rel=1e-4)
+    assert not torch.isclose(TokenDistillation()(student, teacher), torch.tensor(expected.item()), rtol=0.1)
     with pytest.raises(ValueError, match="unknown form"):
         TokenDistillation(form="offical")

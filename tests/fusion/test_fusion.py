@@ -245,6 +245,44 @@ def test_token_affine_normalises_over_channels_and_scales_by_token():
     torch.testing.assert_close(affine(main, receiver)[:, 1:], plain(main, receiver)[:, 1:])
 
 
+@pytest.mark.parametrize("num_heads", [1, 2])
+def test_the_official_form_step_by_step(num_heads):
+    """Norms over tokens and channels, unsplit heads that set the scale, and the memory of `(C, M)` read as `(M, C)`."""
+    main, receiver = (tokens.double() for tokens in two_sets())
+    fusion = mctf(form="official", num_tokens=TOKENS, num_heads=num_heads, scale=7.0).double().eval()
+    state = {name: value.numpy() for name, value in fusion.state_dict().items()}
+    with torch.no_grad():
+        fused = fusion(main, receiver).numpy()
+    scale = (CHANNELS / num_heads) ** -0.5
+
+    def linear(x, name):
+        return x @ state[f"{name}.weight"].T + state[f"{name}.bias"]
+
+    def norm(x, name):
+        return layer_norm(x.ravel(), state[f"{name}.weight"].ravel(), state[f"{name}.bias"].ravel()).reshape(x.shape)
+
+    def attend(query, key, value, name):
+        weights = np.exp(scale * query @ key.T)
+        mixed = (weights / weights.sum(axis=1, keepdims=True)) @ value
+        read = np.empty_like(mixed)
+        for place in range(mixed.size):
+            read[divmod(place, CHANNELS)] = mixed[place % TOKENS, place // TOKENS]
+        return linear(read, f"attention.{name}")
+
+    for sample in range(BATCH):
+        m, r = main[sample].numpy(), receiver[sample].numpy()
+        q_m, k_m, v_m = np.split(norm(m, "norm_main") @ state["attention.qkv_main.weight"].T, 3, axis=1)
+        q_r, k_r, v_r = np.split(norm(r, "norm_receiver") @ state["attention.qkv_receiver.weight"].T, 3, axis=1)
+        pairs = {"mm": (q_m, k_m), "mr": (q_m, k_r), "rm": (q_r, k_m), "rr": (q_r, k_r)}
+        a_m = sum(attend(*pairs[pair], v_m, f"proj_main.{pair}") for pair in ("mm", "mr", "rm"))
+        a_r = sum(attend(*pairs[pair], v_r, f"proj_receiver.{pair}") for pair in ("rr", "rm", "mr"))
+        hidden = np.maximum(linear(np.concatenate([a_m, a_r], axis=1), "attention.proj.0"), 0)
+        average = (m + r) / 2
+        mixed = norm(average + linear(hidden, "attention.proj.2"), "norm")
+        expected = average + linear(gelu(linear(mixed, "mlp.0")), "mlp.2")
+        np.testing.assert_allclose(fused[sample], expected, rtol=1e-9, atol=1e-10)
+
+
 def test_official_form_mixes_tokens_and_needs_their_number():
     main, receiver = two_sets()
     fusion = mctf(form="official", num_tokens=TOKENS).eval()
