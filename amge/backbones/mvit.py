@@ -183,9 +183,12 @@ class MViT(Backbone):
         """A clip `(B, 3, T, H, W)` and class tokens `(B, M', embed_dim)`, or None for patches alone.
 
         Raises:
-            ValueError: for a length or size that the patch stride does not divide; names the nearest ones that fit.
+            ValueError: for a length or size that the patch stride does not divide (not checked in a compiled model);
+                names the nearest ones that fit. For tokens of another width.
         """
         self._check(*clip.shape[-3:])
+        if tokens is not None and tokens.shape[-1] != self.token_dim:
+            raise ValueError(f"expected tokens (B, M', {self.token_dim}), got {tuple(tokens.shape)}")
         patches = self.patch_embed(clip)
         grid: Grid = patches.shape[2:]  # type: ignore[assignment]
         x = patches.permute(0, 2, 3, 4, 1).flatten(1, 3)

@@ -145,7 +145,9 @@ def test_clips_that_do_not_fit_name_the_nearest_that_do(trunk, shape, message):
         amge.build("mvitv2-small", frames=15)
 
 
-def test_wrong_sizes_are_refused():
+def test_wrong_sizes_are_refused(trunk, clip):
+    with pytest.raises(ValueError, match=r"expected tokens \(B, M', 16\), got \(4, 2, 8\)"):
+        trunk(clip, torch.zeros(4, 2, 8))
     with pytest.raises(ValueError, match="does not divide"):
         MViT(8, [(9, 2, (1, 1, 1), (1, 1, 1))], 4, 32)
     with pytest.raises(ValueError, match="at least one block"):
