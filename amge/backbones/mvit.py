@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from amge.backbones.contract import Backbone, BackboneOutput
-from amge.backbones.pooling_attention import PoolingAttention, pooled
+from amge.backbones.pooling_attention import PoolingAttention, pool_patches, pooled
 from amge.backbones.relative_position import Grid
 from amge.drop_path import drop_path
 
@@ -62,11 +62,9 @@ class MViTBlock(nn.Module):
         """Max-pool the patches of `(B, L, C)` on their grid."""
         if max(self.stride) == 1:
             return x
-        tokens = x.shape[1] - grid[0] * grid[1] * grid[2]
-        patches = x[:, tokens:].unflatten(1, grid).permute(0, 4, 1, 2, 3)
         kernel = [step + 1 if step > 1 else 1 for step in self.stride]
-        patches = F.max_pool3d(patches, kernel, self.stride, [size // 2 for size in kernel])
-        return torch.cat([x[:, :tokens], patches.permute(0, 2, 3, 4, 1).flatten(1, 3)], dim=1)
+        padding = [size // 2 for size in kernel]
+        return pool_patches(x, grid, lambda clip: F.max_pool3d(clip, kernel, self.stride, padding))
 
     def forward(self, x: Tensor, grid: Grid) -> tuple[Tensor, Grid]:
         """`(B, M' + N, C)` on a grid to `(B, M' + N', C_out)` on the next one."""

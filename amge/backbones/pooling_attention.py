@@ -4,6 +4,7 @@ Shapes: `B` batch, `M` class tokens, `T H W` grid, `N = T * H * W` patches, `L =
 head.
 """
 
+from collections.abc import Callable
 from math import prod
 
 import torch
@@ -17,6 +18,13 @@ def pooled(grid: Grid, stride: Grid) -> Grid:
     """The grid after a convolution or pooling of odd kernel and half its size as padding: rounded up."""
     t, h, w = (-(-size // step) for size, step in zip(grid, stride, strict=True))
     return t, h, w
+
+
+def pool_patches(x: Tensor, grid: Grid, pool: Callable[[Tensor], Tensor]) -> Tensor:
+    """Pool the patches of `(B, M + N, C)` as a channels-last clip `(B, C, T, H, W)`; class tokens pass by."""
+    tokens = x.shape[1] - prod(grid)
+    patches = pool(x[:, tokens:].unflatten(1, grid).permute(0, 4, 1, 2, 3))
+    return torch.cat([x[:, :tokens], patches.permute(0, 2, 3, 4, 1).flatten(1, 3)], dim=1)
 
 
 class PoolingAttention(nn.Module):
@@ -77,12 +85,10 @@ class PoolingAttention(nn.Module):
 
     def _pool(self, x: Tensor, weights: list[Tensor], grid: Grid, stride: Grid) -> Tensor:
         """Depthwise convolution of the patches of `(B, L, C)`; each weight `(d, 1, ...)` serves all of its heads."""
-        tokens = x.shape[1] - prod(grid)
-        patches = x[:, tokens:].unflatten(1, grid).permute(0, 4, 1, 2, 3)
         weight = torch.cat([weight.repeat(self.num_heads, 1, 1, 1, 1) for weight in weights])
         weight = weight.contiguous(memory_format=torch.channels_last_3d)
-        patches = F.conv3d(patches, weight, None, stride, self.pool_q.padding, 1, weight.shape[0])
-        return torch.cat([x[:, :tokens], patches.permute(0, 2, 3, 4, 1).flatten(1, 3)], dim=1)
+        padding, groups = self.pool_q.padding, weight.shape[0]
+        return pool_patches(x, grid, lambda clip: F.conv3d(clip, weight, None, stride, padding, 1, groups))
 
     def forward(self, x: Tensor, grid: Grid) -> tuple[Tensor, Grid]:
         """`(B, M + N, C)` on a grid to `(B, M + N', C_out)` on the query's grid."""

@@ -36,6 +36,13 @@ def one_hot(grid: Sequence[int], extension: int) -> Tensor:
     return F.pad(rows, (0, extension - rows.shape[-1]))
 
 
+def resize_table(table: Tensor, rows: int) -> Tensor:
+    """A table of relative positions `(rows', d)` interpolated linearly to `(rows, d)`, as in the reference."""
+    if table.shape[0] == rows:
+        return table
+    return F.interpolate(table.float().T[None], size=rows, mode="linear")[0].T.to(table.dtype)
+
+
 class RelativePosition(nn.Module):
     """Tables of relative positions along time, height and width, shared by the heads of a block.
 
@@ -65,10 +72,7 @@ class RelativePosition(nn.Module):
 
     def _rows(self, axis: str, query: int, key: int, native: bool) -> Tensor:
         """`R` along one axis: `(query, key, d)`."""
-        table: Tensor = getattr(self, axis)
-        if table.shape[0] != (needed := 2 * max(query, key) - 1):
-            resized = F.interpolate(table.float().T[None], size=needed, mode="linear")
-            table = resized[0].T.to(table.dtype)
+        table = resize_table(getattr(self, axis), 2 * max(query, key) - 1)
         index = getattr(self, f"offsets_{axis}") if native else offsets(query, key).to(table.device)
         return table[index]
 

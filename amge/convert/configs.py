@@ -189,7 +189,7 @@ def timm(config: Config, state: Mapping[str, Tensor], tokens: int) -> ModelSpec:
     if unknown := sorted(set(config) - set(known)):
         raise ValueError(f"timm's weights tell their own sizes; config may hold {', '.join(known)}, got {unknown}")
     settings = known | dict(config)
-    backbone, classes = _read_off(state, settings["stride_kv_adaptive"])
+    backbone, classes = _read_off(state, settings["stride_kv_adaptive"], axes="hw")
     return _spec(
         backbone.pop("blocks"),
         tokens,
@@ -203,7 +203,7 @@ def timm(config: Config, state: Mapping[str, Tensor], tokens: int) -> ModelSpec:
 
 def mvit_v2_s(state: Mapping[str, Tensor], tokens: int) -> ModelSpec:
     """The spec of torchvision's `mvit_v2_s` or its like, read off its weights under PySlowFast's names."""
-    backbone, classes = _read_off(state, (8, 8))
+    backbone, classes = _read_off(state, (8, 8), axes="thw")
     grid = [(state[f"blocks.0.attn.rel_pos_{axis}"].shape[0] + 1) // 2 for axis in "th"]
     return _spec(
         backbone.pop("blocks"),
@@ -219,8 +219,8 @@ def mvit_v2_s(state: Mapping[str, Tensor], tokens: int) -> ModelSpec:
     )
 
 
-def _read_off(state: Mapping[str, Tensor], stride_kv: Sequence[int]) -> tuple[dict[str, Any], int]:
-    """Arguments of `MViT` and the number of classes, from the sizes of an MViTv2's weights."""
+def _read_off(state: Mapping[str, Tensor], stride_kv: Sequence[int], axes: str) -> tuple[dict[str, Any], int]:
+    """Arguments of `MViT` and the number of classes, from an MViTv2's weights with positions along these axes."""
     h, w = stride_kv
     blocks: list[BlockSetting] = []
     while (prefix := f"blocks.{len(blocks)}.") + "norm2.weight" in state:
@@ -229,7 +229,8 @@ def _read_off(state: Mapping[str, Tensor], stride_kv: Sequence[int]) -> tuple[di
             h, w = max(h // 2, 1), max(w // 2, 1)
         heads = dim // state[f"{prefix}attn.norm_q.weight"].shape[0]
         blocks.append(BlockSetting(dim, heads, (1, 2, 2) if widens else (1, 1, 1), (1, h, w)))
-    needed = ("patch_embed.proj.weight", "blocks.0.mlp.fc1.weight", "blocks.0.attn.rel_pos_h", "head.projection.bias")
+    needed = ["patch_embed.proj.weight", "blocks.0.mlp.fc1.weight", "head.projection.bias"]
+    needed += [f"blocks.0.attn.rel_pos_{axis}" for axis in axes]
     if missing := [key for key in needed if key not in state]:
         raise ValueError(f"the state dict is not of an MViTv2; under PySlowFast's names it lacks {', '.join(missing)}")
     backbone = {

@@ -1,7 +1,5 @@
 """Starting a backbone from the ImageNet weights that timm keeps on the Hub."""
 
-from typing import Any
-
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -20,21 +18,16 @@ def start_from_imagenet(backbone: nn.Module) -> None:
     Raises:
         ValueError: if timm has no weights for this backbone, they can't be fetched, or they do not fit.
     """
-    if isinstance(backbone, MViT) and len(backbone.blocks) in MVITV2:
-        state = keys.rename(keys.timm_to_pyslowfast(_fetch(MVITV2[len(backbone.blocks)])), keys.OWN)
-        trunk = {key.removeprefix("backbone."): value for key, value in state.items() if key.startswith("backbone.")}
-        own = backbone.state_dict()
-        fitted = fit(trunk, own)
-    else:
+    if not isinstance(backbone, MViT) or len(backbone.blocks) not in MVITV2:
         raise ValueError(f"there are no ImageNet weights for this {type(backbone).__name__}")
-    wrong = {key for key in own.keys() | fitted.keys() if getattr(fitted.get(key), "shape", None) != _shape(own, key)}
+    state = keys.rename(keys.timm_to_pyslowfast(_fetch(MVITV2[len(backbone.blocks)])), keys.OWN)
+    trunk = {key.removeprefix("backbone."): value for key, value in state.items() if key.startswith("backbone.")}
+    own = backbone.state_dict()
+    fitted = fit(trunk, own)
+    wrong = own.keys() ^ fitted.keys() | {key for key in own.keys() & fitted if own[key].shape != fitted[key].shape}
     if wrong:
         raise ValueError(f"the ImageNet weights do not fit this backbone at {sorted(wrong)[:5]}")
     backbone.load_state_dict(fitted)
-
-
-def _shape(state: dict[str, Tensor], key: str) -> Any:
-    return state[key].shape if key in state else "no such key"
 
 
 def _fetch(repository: str) -> dict[str, Tensor]:

@@ -1,8 +1,9 @@
-"""Weights of a picture model for clips, and tables of relative positions of other lengths."""
+"""Weights of a picture model for clips."""
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
+
+from amge.backbones.relative_position import resize_table
 
 
 def inflate(weight: Tensor, frames: int) -> Tensor:
@@ -17,11 +18,6 @@ def inflate(weight: Tensor, frames: int) -> Tensor:
     return out
 
 
-def resize_table(table: Tensor, rows: int) -> Tensor:
-    """A table of relative positions `(rows', d)` interpolated linearly to `(rows, d)`."""
-    return F.interpolate(table.float().T[None], size=rows, mode="linear")[0].T.to(table.dtype)
-
-
 def fit(state: dict[str, Tensor], own: dict[str, Tensor]) -> dict[str, Tensor]:
     """Bring picture weights to the shapes of a video model: inflate, resize tables, and add those of time, zero."""
     fitted = {}
@@ -29,7 +25,7 @@ def fit(state: dict[str, Tensor], own: dict[str, Tensor]) -> dict[str, Tensor]:
         target = own.get(key)
         if target is not None and target.ndim == 5 and (value.ndim == 4 or value.shape[2] == 1 != target.shape[2]):
             value = inflate(value, target.shape[2])
-        elif target is not None and ".rel_pos." in key and value.shape[0] != target.shape[0]:
+        elif target is not None and ".rel_pos." in key:
             value = resize_table(value, target.shape[0])
         fitted[key] = value
     times = {key: torch.zeros_like(value, device="cpu") for key, value in own.items() if key.endswith(".rel_pos.t")}

@@ -6,6 +6,7 @@ from typing import Any, Literal, overload
 import torch
 from torch import Tensor, nn
 
+from amge.builder import assemble
 from amge.convert import configs, keys
 from amge.convert.inflate import fit
 from amge.distill.teacher import Teacher
@@ -105,16 +106,12 @@ def _report(problems: list[str]) -> None:
 
 def _sender(spec: ModelSpec, state: keys.State) -> MuscleModel:
     """The difference branch of the official model, which has tokens but no head."""
-    from amge.builder import assemble
-
     whole = assemble(spec.replace(banks=("sender",), fusion=None, fusion_args={}, modality="rgb_diff"))
     renamed = keys.rename(state, (*keys.OWN, (r"^bank\.tokens\.main$", "bank.tokens.sender")))
     return _load(MuscleModel(whole.backbone, whole.bank, None, nn.Identity()), renamed)
 
 
 def _fill(spec: ModelSpec, state: keys.State, picture: bool) -> MuscleModel:
-    from amge.builder import assemble
-
     model = assemble(spec)
     renamed = keys.merge_mctf(keys.rename(state, keys.OWN + keys.MCTF))
     return _load(model, fit(renamed, model.state_dict()) if picture else renamed)

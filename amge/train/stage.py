@@ -7,7 +7,7 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from amge.distill import TokenDistillation
+from amge.distill import Teacher, TokenDistillation
 from amge.model import MuscleModel
 from amge.train.halves import forward_top
 
@@ -20,6 +20,7 @@ class Stage(L.LightningModule):
     The loss is BCE on the sigmoid, plus the distillation of eq. 1 with equal weight, plus a localisation term that is
     not in the paper: a linear read-out of the patches must say in which cell each joint lies (cross-entropy over the
     cells of a frame). It makes the patches carry the pose; the read-out is thrown away after training.
+    Batch norm of the student's top adapts; its trunk only runs cached.
 
     Args:
         model: the student, or in stage 1 the model of either modality.
@@ -47,19 +48,12 @@ class Stage(L.LightningModule):
     ) -> None:
         super().__init__()
         self.model = model
-        self.teacher = teacher.requires_grad_(False).eval() if teacher else None
+        self.teacher = Teacher(teacher) if teacher else None
         self.distill = TokenDistillation()
         self.locate = nn.Linear(model.backbone.out_channels, JOINTS)
         self.modality, self.steps = modality, steps
         self.lr, self.encoder_lr, self.weight_decay = lr, encoder_lr, weight_decay
         self.joints, self.smoothing = joints, smoothing
-
-    def train(self, mode: bool = True) -> "Stage":
-        """The teacher stays in eval mode. Batch norm of the student's top adapts; its trunk only runs cached."""
-        super().train(mode)
-        if self.teacher:
-            self.teacher.eval()
-        return self
 
     def training_step(self, batch: dict[str, Tensor], index: int) -> Tensor:
         features = forward_top(self.model, batch[self.modality])
@@ -68,7 +62,7 @@ class Stage(L.LightningModule):
         losses = {"bce": F.binary_cross_entropy_with_logits(logits, target)}
         if self.teacher:
             with torch.no_grad():
-                sender = forward_top(self.teacher, batch["rgb_diff"]).block_tokens["sender"]
+                sender = forward_top(self.teacher.model, batch["rgb_diff"]).block_tokens["sender"]
             losses["kd"] = self.distill(features.block_tokens["receiver"], sender)
         if self.joints:
             losses["joints"] = self.joints * self.localisation(features.patches, features.grid, batch["keypoints"])

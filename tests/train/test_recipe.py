@@ -54,7 +54,7 @@ def test_the_student_learns_and_the_teacher_does_not():
     student, teacher = amge.assemble(spec()), amge.assemble(recipe.tokens_alone(spec(), "rgb_diff"))
     freeze_trunk(student)
     stage = quiet(Stage(student, teacher=teacher)).train()
-    assert student.training and not teacher.training and not stage.teacher.backbone.training
+    assert student.training and not teacher.training and not stage.teacher.model.backbone.training
     stage.training_step(batch(student), 0).backward()
     missing = [name for name, p in student.named_parameters() if p.requires_grad and p.grad is None]
     assert missing == []
