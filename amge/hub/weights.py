@@ -36,5 +36,5 @@ def find(name: str, pretrained: bool | str | Path) -> Path:
             return folder
     raise ValueError(
         f"there are no trained weights for {name!r}; shipped weights: {', '.join(folders) or 'none'}. "
-        f"Train it with `python -m amge.train`, or pass the folder of a checkpoint as pretrained="
+        f"Pass the folder of a checkpoint as pretrained=, or build it untrained"
     )
