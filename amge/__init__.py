@@ -6,11 +6,13 @@ model.predict("squat.mp4")  # {"quadriceps": 0.97, ...}
 """
 
 from amge import muscles
-from amge.builder import assemble, build, list_models, register, register_model, spec
+from amge.builder import assemble, build, distillation, teacher_spec
 from amge.hub.local import from_pretrained
 from amge.model import MuscleModel
+from amge.registry import register, register_model
 from amge.spec import ModelSpec
 from amge.tokens import TokenBank
+from amge.zoo import list_models, spec
 
 __version__ = "0.1.0"
 
@@ -20,10 +22,12 @@ __all__ = [
     "TokenBank",
     "assemble",
     "build",
+    "distillation",
     "from_pretrained",
     "list_models",
     "muscles",
     "register",
     "register_model",
     "spec",
+    "teacher_spec",
 ]

@@ -1,165 +1,119 @@
-"""From names to models: the registry of parts and of named models, and the one place that assembles them."""
+"""From a spec to a model: the one place that assembles parts."""
 
-import inspect
-from collections.abc import Callable, Mapping
-from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
+import torch
 from torch import nn
 
-from amge.backbones.frames import timm_frames
-from amge.backbones.mvit import MViT, mvitv2
+from amge.backbones.contract import Backbone
 from amge.errors import one_of
-from amge.fusion import MCTF, Concat, Sum
-from amge.heads import MeanTokens
+from amge.fusion import LateFusion, PatchFusion
 from amge.model import MuscleModel
-from amge.muscles import REGION_IDS
+from amge.registry import PARTS, make
 from amge.spec import ModelSpec
 from amge.tokens import TokenBank
-
-Part = TypeVar("Part", bound=Callable[..., nn.Module])
-
-PARTS: dict[str, dict[str, Callable[..., nn.Module]]] = {
-    "backbone": {"timm-frames": timm_frames, "mvit": MViT, "mvitv2": mvitv2},
-    "fusion": {"mctf": MCTF, "sum": Sum, "concat": Concat},
-    "head": {"mean": MeanTokens},
-}
-MODELS: dict[str, Callable[[], ModelSpec]] = {}
+from amge.zoo import list_models, spec
 
 
-def register(kind: str, name: str) -> Callable[[Part], Part]:
-    """Decorator that makes a part known to specs under `name`.
-
-    Besides the spec's own `<kind>_args`, the builder offers a `backbone` `frames` and `size`, a `fusion` `dim` and
-    `num_tokens`, a `head` `in_channels` and `num_classes`; a part gets those that its signature names.
-
-    Args:
-        kind: `backbone`, `fusion` or `head`.
-        name: what specs call it; a name that is taken raises `ValueError`.
-    """
-    parts = PARTS[one_of("kind of part", kind, PARTS)]
-
-    def add(part: Part) -> Part:
-        if parts.get(name, part) is not part:
-            raise ValueError(f"the {kind} name {name!r} is taken by {parts[name]!r}")
-        parts[name] = part
-        return part
-
-    return add
-
-
-def register_model(function: Callable[[], ModelSpec]) -> Callable[[], ModelSpec]:
-    """Decorator for a function that returns the spec of a named model; the name is the spec's `arch`."""
-    arch = function().arch
-    if arch in MODELS:
-        raise ValueError(f"the model name {arch!r} is taken by {MODELS[arch]!r}")
-    MODELS[arch] = function
-    return function
+def make_backbone(spec: ModelSpec) -> Backbone:
+    """The backbone, or both streams, of a spec."""
+    sizes = {"frames": spec.frames, "size": spec.size}
+    major = make("backbone", spec.backbone, spec.backbone_args, **sizes)
+    if spec.streams is None:
+        return major
+    fusions = {f"patch-{fusion}": fusion for fusion in PARTS["fusion"]}
+    one_of("streams", spec.streams, ("late", *fusions))
+    if spec.streams == "late":
+        if len(spec.banks) != 2:
+            raise ValueError(f"late streams need a bank each, such as banks=('main', 'auxiliary'); got {spec.banks}")
+        other = auxiliary_backbone(spec)
+        return LateFusion(major, make("backbone", other["backbone"], other["backbone_args"], **sizes))
+    if spec.auxiliary_backbone is not None:
+        raise ValueError(
+            "fused patch embeddings enter one trunk, so there is no auxiliary_backbone; streams='late' has"
+        )
+    return PatchFusion(major, make("fusion", fusions[spec.streams], spec.streams_args, dim=major.token_dim))
 
 
-@register_model
-def transm3e_lite() -> ModelSpec:
-    """TransM³E on EfficientNet-Lite0 frames: 4.8 M parameters, for phones and CPUs."""
-    return ModelSpec(
-        arch="transm3e-lite",
-        backbone="timm-frames",
-        backbone_args={"encoder": "tf_efficientnet_lite0", "dim": 160, "depth": 4, "num_heads": 5, "dropout": 0.1},
-        banks=("main", "receiver"),
-        fusion="mctf",
-        fusion_args={"scale": None},
-        head_args={"dropout": 0.2},
-        mean=(127 / 255,) * 3,
-        std=(128 / 255,) * 3,
-    )
+def auxiliary_backbone(spec: ModelSpec) -> dict[str, Any]:
+    """Name and arguments of the backbone of the auxiliary modality."""
+    if spec.auxiliary_backbone is None:
+        return {"backbone": spec.backbone, "backbone_args": spec.backbone_args}
+    return {"backbone": spec.auxiliary_backbone, "backbone_args": spec.auxiliary_backbone_args}
 
 
-MVITV2_BASE = {"depth": 24, "double_at": (2, 5, 21), "drop_path": 0.3}
-PAPER: dict[str, Any] = {"frames": 16, "activation": "softmax", "threshold": 0.05, "backbone": "mvitv2"}
-"""What the paper's models share: 16 frames, a softmax over the regions, and the threshold of the official figures."""
+def make_head(spec: ModelSpec, in_channels: int) -> nn.Module:
+    """The head of a spec for tokens of so many channels."""
+    sizes = {"in_channels": in_channels, "num_classes": len(spec.labels), "labels": spec.labels}
+    return make("head", spec.head, spec.head_args, num_tokens=spec.tokens if spec.banks else None, **sizes)
 
 
-@register_model
-def mvitv2_small() -> ModelSpec:
-    """MViTv2-S as in the tables of the paper: one class token and a linear head. 34.2 M parameters."""
-    return ModelSpec(arch="mvitv2-small", tokens=1, head_args={"dropout": 0.5}, **PAPER)
-
-
-@register_model
-def mvitv2_base() -> ModelSpec:
-    """MViTv2-B: 24 blocks. 50.9 M parameters."""
-    return mvitv2_small().replace(arch="mvitv2-base", backbone_args=MVITV2_BASE)
-
-
-@register_model
-def mvitv2_small_mct() -> ModelSpec:
-    """MViTv2-S with a bank of class tokens (MCTs), their mean before the head; on differences, the teacher."""
-    return mvitv2_small().replace(arch="mvitv2-small-mct", tokens=len(REGION_IDS))
-
-
-@register_model
-def mvitv2_base_mct() -> ModelSpec:
-    """MViTv2-B with a bank of class tokens (MCTs)."""
-    return mvitv2_small_mct().replace(arch="mvitv2-base-mct", backbone_args=MVITV2_BASE)
-
-
-@register_model
-def transm3e_small() -> ModelSpec:
-    """TransM³E-small: MViTv2-S with a main and a receiver bank, and MCTF. 44.4 M parameters."""
-    return mvitv2_small_mct().replace(
-        arch="transm3e-small", banks=("main", "receiver"), fusion="mctf", fusion_args={"token_affine": True}
-    )
-
-
-@register_model
-def transm3e_base() -> ModelSpec:
-    """TransM³E-base: the same on MViTv2-B. 61.0 M parameters."""
-    return transm3e_small().replace(arch="transm3e-base", backbone_args=MVITV2_BASE)
-
-
-def list_models(pattern: str = "*") -> list[str]:
-    """Names of all models that match a shell-style pattern, those with shipped weights also as `arch.tag`."""
-    from amge.hub.weights import shipped
-
-    return sorted(name for name in {*MODELS, *shipped()} if fnmatch(name, pattern))
-
-
-def spec(name: str) -> ModelSpec:
-    """The spec of a named model; for `arch.tag`, that of the shipped checkpoint.
+def distillation(student: MuscleModel) -> nn.Module:
+    """The distillation that the spec of a student names: signals of the student and the teacher to a scalar.
 
     Raises:
-        ValueError: for an unknown name, with the closest ones.
+        ValueError: if the spec names none, or one that does not fit the student.
     """
-    from amge.hub.local import read_spec
-    from amge.hub.weights import shipped
+    spec = student.spec
+    if spec is None or spec.distill is None:
+        raise ValueError(
+            f"this model has no distillation; build it with distill=, one of {', '.join(PARTS['distill'])}"
+        )
+    sizes = {"reduces": student.backbone.reduces, "banks": spec.banks, "activation": spec.activation}
+    branches = getattr(student.head, "num_branches", 1)
+    return make("distill", spec.distill, spec.distill_args, branches=branches, **sizes)
 
-    if name in (folders := shipped()):
-        return read_spec(folders[name])
-    return MODELS[one_of("model", name, list_models())]()
+
+def teacher_spec(student: ModelSpec) -> ModelSpec:
+    """The spec of the teacher that a student learns from: its auxiliary modality, one bank, no fusion, no teacher.
+
+    Assemble it, train it by itself, and wrap it in `amge.distill.Teacher`.
+    """
+    return student.replace(
+        **auxiliary_backbone(student),
+        modality=student.auxiliary,
+        banks=("sender",) if student.banks else (),
+        fusion=None,
+        streams=None,
+        distill=None,
+        head="mean",
+        auxiliary_backbone=None,
+        tag=None,
+        licence=None,
+        metrics={},
+    )
 
 
 def assemble(spec: ModelSpec) -> MuscleModel:
     """Build the model that a spec describes, with random weights, in train mode.
 
+    It is first put together without memory (on the meta device), so that parts which do not fit are refused at once.
+
     Raises:
-        ValueError: for an unknown part, or arguments that a part refuses.
+        ValueError: for an unknown part, arguments that a part refuses, or parts that do not fit one another.
     """
-
-    def part(kind: str, name: str, chosen: Mapping[str, Any], **given: Any) -> nn.Module:
-        make = PARTS[kind][one_of(kind, name, PARTS[kind])]
-        named = inspect.signature(make).parameters
+    if torch.get_default_device().type != "meta":
         try:
-            return make(**chosen, **{size: value for size, value in given.items() if size in named})
-        except TypeError as error:
-            raise ValueError(f"{kind} {name!r} does not take these arguments: {error}") from error
+            with torch.device("meta"):
+                _assemble(spec)
+        except ValueError:
+            raise
+        except Exception:  # a part that the meta device can't hold; building it for real tells
+            pass
+    return _assemble(spec)
 
-    backbone: Any = part("backbone", spec.backbone, spec.backbone_args, frames=spec.frames, size=spec.size)
+
+def _assemble(spec: ModelSpec) -> MuscleModel:
+    backbone = make_backbone(spec)
     bank = TokenBank(spec.tokens, backbone.token_dim, spec.banks) if spec.banks else None
     sizes = {"dim": backbone.out_channels, "num_tokens": spec.tokens}
-    fusion: Any = spec.fusion and part("fusion", spec.fusion, spec.fusion_args, **sizes)
-    channels = fusion.out_channels if fusion else backbone.out_channels
-    head = part("head", spec.head, spec.head_args, in_channels=channels, num_classes=len(spec.labels))
-    return MuscleModel(backbone, bank, fusion or None, head, spec)
+    fusion: Any = spec.fusion and make("fusion", spec.fusion, spec.fusion_args, **sizes)
+    head = make_head(spec, fusion.out_channels if fusion else backbone.out_channels)
+    model = MuscleModel(backbone, bank, fusion or None, head, spec)
+    if spec.distill:
+        distillation(model)
+    return model
 
 
 def build(name: str, pretrained: bool | str | Path = False, init: str | None = None, **overrides: Any) -> MuscleModel:

@@ -3,7 +3,7 @@
 Shapes: `B` batch, `T H W` picture or grid, `N` patches, `M` tokens per bank, `C` channels, `K` labels.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from amge.backbones.contract import Backbone, BackboneOutput
-from amge.data.modality import rgb_diff
+from amge.data.modality import from_rgb
 from amge.data.preprocess import to_clip
 from amge.spec import ModelSpec
 from amge.tokens import TokenBank
@@ -33,6 +33,21 @@ class Features(NamedTuple):
     """Bank to its tokens `(B, M, C_i)` after each block."""
     fused: Tensor
     """`(B, M, C_out)`, what the head takes; the patches in a model without tokens."""
+    token_embedding: dict[str, Tensor]
+    """Bank to its tokens `(B, M, C_0)` that enter the first block."""
+    patch_embedding: Tensor | None
+    """`(B, N_0, C_0)`, the patches that enter the first block, if the backbone tells."""
+
+
+class Signals(NamedTuple):
+    """What `MuscleModel.forward_signals` returns: all that a loss may compare with labels or with a teacher."""
+
+    features: Features
+    branches: tuple[Tensor, ...]
+    """The head's raw logits: with labels compare the first, with a teacher's prediction the last. Heads with a branch
+    for distillation have two, others one."""
+    logits: Tensor
+    """`(B, K)`, what `forward` gives."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +98,7 @@ class MuscleModel(nn.Module):
         self.spec = spec
 
     def forward_features(self, clip: Tensor) -> Features:
-        """A clip `(B, 3, T, H, W)` to all that the model knows before its head.
+        """A clip `(B, 3, T, H, W)`, or what else the backbone takes, to all that the model knows before its head.
 
         Raises:
             ValueError: if the clip has another layout or type; says what fits.
@@ -94,21 +109,59 @@ class MuscleModel(nn.Module):
     def gather(self, out: BackboneOutput) -> Features:
         """What a backbone gave for the tokens of the bank, cut into banks and fused."""
         if self.bank is None:
-            return Features(out.patches, out.grid, {}, {}, out.patches)
+            return Features(out.patches, out.grid, {}, {}, out.patches, {}, out.patch_embedding)
         if out.tokens is None:
             raise ValueError("the backbone gave no tokens back, although it was given those of the bank")
         tokens = self.bank.split(out.tokens)
         blocks = [self.bank.split(block) for block in out.block_tokens]
         fused = next(iter(tokens.values())) if self.fusion is None else self.fusion(*tokens.values())
         block_tokens = {bank: tuple(block[bank] for block in blocks) for bank in self.bank.banks}
-        return Features(out.patches, out.grid, tokens, block_tokens, fused)
+        entered = self.bank.split(self.bank(len(out.patches)).to(out.patches.dtype))
+        return Features(out.patches, out.grid, tokens, block_tokens, fused, entered, out.patch_embedding)
 
     def forward_head(self, features: Features) -> Tensor:
         """Features to logits `(B, K)`."""
         return self.head(features.fused)
 
+    def forward_signals(self, clip: Tensor) -> Signals:
+        """A clip `(B, 3, T, H, W)` to what a training loss compares; a head that has branches tells them by a method
+        `branches`."""
+        return self.signals_of(self.forward_features(clip))
+
+    def signals_of(self, features: Features) -> Signals:
+        """What a training loss compares, from features."""
+        logits = self.forward_head(features)
+        branches = getattr(self.head, "branches", None)
+        return Signals(features, branches(features.fused) if branches else (logits,), logits)
+
+    def reset_head(self, num_classes: int, labels: Sequence[str] | None = None) -> None:
+        """Replace the head by a fresh one of the same kind for other classes; the rest keeps its weights.
+
+        Args:
+            num_classes: `K`.
+            labels: what each logit stands for; default `class_0`, `class_1`, ... The model's spec takes them, and drops
+                tag and metrics, which were those of the old classes.
+
+        Raises:
+            ValueError: if there is not one label for each class, the head can't have so many, or the model was put
+                together by hand: then give `model.head` another module yourself.
+        """
+        from amge.builder import make_head
+
+        labels = tuple(f"class_{i}" for i in range(num_classes)) if labels is None else tuple(labels)
+        if len(labels) != num_classes:
+            raise ValueError(f"{num_classes} classes need as many labels, got {len(labels)}")
+        spec = self._spec().replace(labels=labels, tag=None, metrics={})
+        like = next(self.parameters())
+        head = make_head(spec, (self.fusion or self.backbone).out_channels)  # type: ignore[arg-type]
+        self.head = head.to(like.device, like.dtype).train(self.training)
+        self.spec = spec
+
     def forward(self, clip: Tensor) -> Tensor:
-        """A normalised clip `(B, 3, T, H, W)` to logits `(B, K)`."""
+        """A normalised clip `(B, 3, T, H, W)` to logits `(B, K)`.
+
+        A two-stream model takes the channels of both modalities, `(B, 6, T, H, W)`, a skeleton model `(B, P, T, V, 3)`.
+        """
         return self.forward_head(self.forward_features(clip))
 
     def preprocess(self, source: Source) -> Tensor:
@@ -126,7 +179,8 @@ class MuscleModel(nn.Module):
         """Region to probability, the mean over the windows of a long video.
 
         Args:
-            source: as for `preprocess`; or what `preprocess` gave, a float `(B, 3, T, H, W)` or `(3, T, H, W)`.
+            source: as for `preprocess`; or what `preprocess` gave, a float `(B, 3, T, H, W)` or `(3, T, H, W)`. Models
+                of other modalities than RGB compute them from it, except skeletons: give those as `(B, P, T, V, 3)`.
 
         Raises:
             VideoError: (a `ValueError`) if the source cannot be read; says why.
@@ -177,10 +231,13 @@ class MuscleModel(nn.Module):
     def _check(self, clip: Tensor) -> None:
         if torch.compiler.is_compiling():
             return
-        if clip.ndim != 5 or clip.shape[1] != 3:
+        layout = getattr(self.backbone, "input_layout", Backbone.input_layout)
+        if clip.ndim != len(layout) or any(
+            isinstance(axis, int) and axis != size for axis, size in zip(layout, clip.shape, strict=True)
+        ):
             raise ValueError(
-                f"expected a clip (B, 3, T, H, W), got {tuple(clip.shape)}; model.preprocess makes one from a video "
-                f"or from uint8 frames (T, H, W, 3)"
+                f"expected {'a clip' if layout[-1] == 'W' else 'skeletons'} ({', '.join(map(str, layout))}), got "
+                f"{tuple(clip.shape)}; model.preprocess makes a clip from a video or from uint8 frames (T, H, W, 3)"
             )
         if not clip.is_floating_point():
             raise ValueError(f"expected a normalised floating-point clip, got {clip.dtype}; model.preprocess makes one")
@@ -192,12 +249,16 @@ class MuscleModel(nn.Module):
         from amge.data.video import windows  # PyAV, which models on tensors do without
 
         spec = self._spec()
+        if spec.modality == "skeleton":
+            raise ValueError(
+                f"{spec.name} takes skeletons (B, P, T, V, 3), not video: give model(...) or predict those"
+            )
         for window in windows(source, spec.frames, seconds=spec.seconds, progress=progress):
             yield window, to_clip(window.frames, spec.size, spec.mean, spec.std)
 
     @torch.inference_mode()
     def _probabilities(self, clip: Tensor) -> Tensor:
-        """A clip `(B, 3, T, H, W)` to probabilities `(B, K)`, in eval mode whatever mode the model is in."""
+        """An RGB clip `(B, 3, T, H, W)`, or skeletons, to probabilities `(B, K)`, in eval mode whatever the mode."""
         if not len(clip):
             raise ValueError(f"expected at least one clip, got {tuple(clip.shape)}")
         spec, training = self._spec(), [module for module in self.modules() if module.training]
@@ -205,7 +266,9 @@ class MuscleModel(nn.Module):
         clip = clip.to(parameter.device, parameter.dtype)
         self.eval()
         try:
-            logits = self(rgb_diff(clip) if spec.modality == "rgb_diff" else clip).float()
+            if spec.modality != "skeleton":
+                clip = torch.cat([from_rgb(clip, modality) for modality in spec.modalities], dim=1)
+            logits = self(clip).float()
         finally:
             for module in training:
                 module.training = True

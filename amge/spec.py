@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from amge.data.modality import MODALITIES
 from amge.errors import one_of
 from amge.muscles import REGION_IDS
 
 ACTIVATIONS = ("sigmoid", "softmax")
-MODALITIES = ("rgb", "rgb_diff")
+PAIRINGS = (1, 2, 3, 4)
 
 
 def is_number(value: object, above: float | None = None) -> bool:
@@ -44,13 +45,29 @@ class ModelSpec:
     head: str = "mean"
     head_args: Mapping[str, Any] = field(default_factory=dict)
 
+    streams: str | None = None
+    """Of a model that sees two modalities: `late` (a backbone for each, whose banks the fusion merges) or `patch-` and
+    a registered fusion (a patch embedding for each, before one trunk)."""
+    streams_args: Mapping[str, Any] = field(default_factory=dict)
+    """Of the fusion of patch embeddings."""
+    auxiliary: str = "rgb_diff"
+    """The second modality: of the teacher, at training time only, or of the second stream."""
+    auxiliary_backbone: str | None = None
+    """Registered name of the backbone of the teacher or the second stream; None: the same as `backbone`."""
+    auxiliary_backbone_args: Mapping[str, Any] = field(default_factory=dict)
+    distill: str | None = None
+    """Registered name of how a teacher teaches, such as `dense-token`; None: there is no teacher."""
+    distill_args: Mapping[str, Any] = field(default_factory=dict)
+    pairing: int = 3
+    """Case of Table 13: which auxiliary clip goes with which of the two clips of a training video."""
+
     labels: tuple[str, ...] = REGION_IDS
     """What each logit stands for, in order."""
     activation: str = "sigmoid"
     threshold: float = 0.5
     """Probability from which a label counts as active."""
     modality: str = "rgb"
-    """What the model sees: `rgb`, or `rgb_diff` (a teacher)."""
+    """What the model sees, the major modality: `rgb`, `rgb_diff`, `flow` or `skeleton`."""
     frames: int = 8
     """Frames per clip, `T`."""
     size: int = 224
@@ -70,6 +87,9 @@ class ModelSpec:
     def __post_init__(self) -> None:
         one_of("activation", self.activation, ACTIVATIONS)
         one_of("modality", self.modality, MODALITIES)
+        one_of("auxiliary modality", self.auxiliary, MODALITIES)
+        if self.pairing not in PAIRINGS:
+            raise ValueError(f"pairing is a case of Table 13, one of {PAIRINGS}; got {self.pairing!r}")
         for name in ("tokens", "frames", "size"):
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
@@ -81,7 +101,7 @@ class ModelSpec:
             raise ValueError("labels must be distinct names, at least one")
         if not is_number(self.threshold) or not 0 <= self.threshold <= 1:
             raise ValueError(f"threshold must lie in 0..1, got {self.threshold}")
-        for name in ("backbone_args", "fusion_args", "head_args", "metrics"):
+        for name in (f.name for f in dataclasses.fields(self) if f.name.endswith("_args") or f.name == "metrics"):
             if not isinstance(getattr(self, name), Mapping):
                 raise ValueError(f"{name} must map names to values, got {getattr(self, name)!r}")
         for name, least in (("mean", None), ("std", 0)):
@@ -101,12 +121,26 @@ class ModelSpec:
         """`arch.tag`, or the arch alone."""
         return f"{self.arch}.{self.tag}" if self.tag else self.arch
 
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """What the model sees at inference, in the order of its input's channels."""
+        return (self.modality, self.auxiliary) if self.streams else (self.modality,)
+
     def replace(self, **overrides: Any) -> "ModelSpec":
-        """A copy with other values. Raises `ValueError` for an unknown field, with the closest names."""
+        """A copy with other values. Arguments go with their part: another part starts from none unless they are given.
+
+        Raises:
+            ValueError: for an unknown field, with the closest names.
+        """
         fields = [f.name for f in dataclasses.fields(self)]
         for name in overrides:
             one_of("spec field", name, fields)
-        return dataclasses.replace(self, **overrides)
+        fresh: dict[str, Any] = {
+            f"{part}_args": {}
+            for part, value in overrides.items()
+            if f"{part}_args" in fields and value != getattr(self, part)
+        }
+        return dataclasses.replace(self, **(fresh | overrides))
 
     def to_json(self) -> str:
         return json.dumps(dataclasses.asdict(self), indent=2) + "\n"

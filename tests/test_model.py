@@ -10,7 +10,8 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 import amge
-from amge import builder
+from amge import registry as names
+from amge import zoo
 from amge.data.modality import rgb_diff
 from amge.muscles import REGION_IDS
 
@@ -30,8 +31,9 @@ def without_gradient(model):
 @pytest.fixture
 def registry(monkeypatch):
     """Names that a test registers are forgotten after it."""
-    monkeypatch.setattr(builder, "PARTS", {kind: dict(parts) for kind, parts in builder.PARTS.items()})
-    monkeypatch.setattr(builder, "MODELS", dict(builder.MODELS))
+    for known in (names.MODELS, *names.PARTS.values()):
+        for name, value in dict(known).items():
+            monkeypatch.setitem(known, name, value)
 
 
 # Building
@@ -55,7 +57,7 @@ def test_the_lite_model_has_the_size_it_states():
         model = amge.build("transm3e-lite")
     assert model.training
     millions = sum(p.numel() for p in model.parameters()) / 1e6
-    assert f" {millions:.1f} M parameters" in builder.transm3e_lite.__doc__
+    assert f" {millions:.1f} M parameters" in zoo.transm3e_lite.__doc__
 
 
 @pytest.mark.parametrize(

@@ -92,9 +92,9 @@ class TokenDecoder(nn.Module):
         """Feature maps `(B * T, C_i, H_i, W_i)` of `frames` frames, and tokens `(B, M', C)`."""
         patches, grid = self.patches(maps, frames)
         if tokens is None:
-            return BackboneOutput(patches, grid, None, ())
+            return BackboneOutput(patches, grid, None, (), patches)
         block_tokens = []
         for block in self.blocks:
             tokens = block(tokens, patches)
             block_tokens.append(tokens)
-        return BackboneOutput(patches, grid, self.norm(tokens), tuple(block_tokens))
+        return BackboneOutput(patches, grid, self.norm(tokens), tuple(block_tokens), patches)

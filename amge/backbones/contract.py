@@ -19,6 +19,8 @@ class BackboneOutput(NamedTuple):
     """`(B, M', C)` after the last block and the final norm, or None if none were given."""
     block_tokens: tuple[Tensor, ...]
     """`(B, M', C_i)` after each block, before any final norm: what distillation compares."""
+    patch_embedding: Tensor | None = None
+    """`(B, N_0, token_dim)`, the patches that enter the first block; None if a backbone does not tell."""
 
 
 class Backbone(nn.Module):
@@ -32,7 +34,9 @@ class Backbone(nn.Module):
     """Whether each block shrinks the grid."""
     out_channels: int
     """Channels `C` of patches and tokens that it gives."""
+    input_layout: tuple[str | int, ...] = ("B", 3, "T", "H", "W")
+    """Axes of what it takes; numbers are fixed. A module without this attribute takes such a clip."""
 
     def forward(self, clip: Tensor, tokens: Tensor | None = None) -> BackboneOutput:
-        """A clip `(B, 3, T, H, W)` and tokens `(B, M', token_dim)`, or None for patches alone."""
+        """Input of `input_layout`, by default a clip, and tokens `(B, M', token_dim)`, or None for patches alone."""
         raise NotImplementedError(f"{type(self).__name__} defines no forward(clip, tokens)")

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from amge.backbones.contract import Backbone, BackboneOutput
+from amge.backbones.patch_embedding import PatchEmbedding
 from amge.backbones.pooling_attention import PoolingAttention, pool_patches, pooled
 from amge.backbones.relative_position import Grid
 from amge.drop_path import drop_path
@@ -130,12 +131,10 @@ class MViT(Backbone):
         self.reduces = tuple(max(setting.stride_q) > 1 for setting in settings)
         self.out_channels = self.embed_dims[-1]
         self.grad_checkpointing = False
-        t, h, w = patch_stride
-        self.patch_stride: Grid = (t, h, w)
-        kt, kh, kw = patch_kernel
-        self.patch_embed = nn.Conv3d(3, embed_dim, (kt, kh, kw), self.patch_stride, (kt // 2, kh // 2, kw // 2))
+        self.patch_embed = PatchEmbedding(embed_dim, patch_kernel, patch_stride)
         height, width = (size, size) if isinstance(size, int) else size
-        self._check(frames, height, width)
+        self.patch_embed.check(frames, height, width)
+        t, h, w = patch_stride
         grid: Grid = (frames // t, height // h, width // w)
         rates = [drop_path * block / max(len(settings) - 1, 1) for block in range(len(settings))]
         self.blocks = nn.ModuleList()
@@ -160,19 +159,6 @@ class MViT(Backbone):
         self.norm = nn.LayerNorm(dim, eps=1e-6)
         self.apply(_initialise)
 
-    def _check(self, frames: int, height: int, width: int) -> None:
-        if torch.compiler.is_compiling():
-            return
-        for name, length, step in zip(
-            ("frames", "height", "width"), (frames, height, width), self.patch_stride, strict=True
-        ):
-            if length % step or not length:
-                near = [n for n in (length // step * step, -(-length // step) * step) if n] or [step]
-                raise ValueError(
-                    f"{name}={length} is not a multiple of the patch stride {step}; "
-                    f"the nearest that fit: {' and '.join(map(str, near))}"
-                )
-
     def set_grad_checkpointing(self, enable: bool = True) -> None:
         """Recompute each block in the backward pass in place of keeping what it computed: less memory, more time."""
         self.grad_checkpointing = enable
@@ -184,15 +170,20 @@ class MViT(Backbone):
             ValueError: for a length or size that the patch stride does not divide (not checked in a compiled model);
                 names the nearest ones that fit. For tokens of another width.
         """
-        self._check(*clip.shape[-3:])
+        patches, grid = self.patch_embed(clip)
+        return self.encode(patches, grid, tokens)
+
+    def encode(self, patches: Tensor, grid: Grid, tokens: Tensor | None = None) -> BackboneOutput:
+        """What `forward` does after the patch embedding: patches `(B, N, embed_dim)` on a grid, and tokens.
+
+        Raises:
+            ValueError: for tokens of another width.
+        """
         if tokens is not None and tokens.shape[-1] != self.token_dim:
             raise ValueError(f"expected tokens (B, M', {self.token_dim}), got {tuple(tokens.shape)}")
-        patches = self.patch_embed(clip)
-        grid: Grid = patches.shape[2:]  # type: ignore[assignment]
-        x = patches.permute(0, 2, 3, 4, 1).flatten(1, 3)
         count = 0 if tokens is None else tokens.shape[1]
-        if tokens is not None:
-            x = torch.cat([tokens.to(x.dtype), x], dim=1)
+        x = patches if tokens is None else torch.cat([tokens.to(patches.dtype), patches], dim=1)
+        embedding = x[:, count:]
         block_tokens = []
         for block in self.blocks:
             if self.grad_checkpointing and self.training:
@@ -202,8 +193,8 @@ class MViT(Backbone):
             block_tokens.append(x[:, :count].clone())  # a view would keep all patches of the block in memory
         x = self.norm(x)
         if tokens is None:
-            return BackboneOutput(x, grid, None, ())
-        return BackboneOutput(x[:, count:], grid, x[:, :count], tuple(block_tokens))
+            return BackboneOutput(x, grid, None, (), embedding)
+        return BackboneOutput(x[:, count:], grid, x[:, :count], tuple(block_tokens), embedding)
 
 
 def _initialise(module: nn.Module) -> None:

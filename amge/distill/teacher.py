@@ -1,28 +1,20 @@
-"""A frozen teacher that gives its tokens after every block.
-
-Shapes: `B` batch, `M` tokens, `C` channels of a block.
-"""
+"""A frozen teacher."""
 
 import torch
 from torch import Tensor, nn
 
-from amge.model import MuscleModel
+from amge.model import MuscleModel, Signals
 
 
 class Teacher(nn.Module):
     """Wraps a trained model: no gradient, and eval mode even where a student that holds it is put into train mode.
 
     Args:
-        model: of one bank of tokens, the sender.
-
-    Raises:
-        ValueError: for a model with more banks, or none.
+        model: of the teacher's modality. To teach tokens it has one bank, the sender.
     """
 
     def __init__(self, model: MuscleModel) -> None:
         super().__init__()
-        if model.bank is None or len(model.bank.banks) != 1:
-            raise ValueError(f"a teacher has one bank of tokens, got {model.bank.banks if model.bank else ()}")
         self.model = model.requires_grad_(False)
         self.train(False)
 
@@ -32,7 +24,6 @@ class Teacher(nn.Module):
         return self
 
     @torch.no_grad()
-    def forward(self, clip: Tensor) -> tuple[Tensor, ...]:
-        """A clip `(B, 3, T, H, W)` of the teacher's modality to its tokens `(B, M, C_i)` after each block."""
-        (blocks,) = self.model.forward_features(clip).block_tokens.values()
-        return blocks
+    def forward(self, clip: Tensor) -> Signals:
+        """A clip `(B, 3, T, H, W)`, or skeletons, of the teacher's modality to all that distillation may compare."""
+        return self.model.forward_signals(clip)

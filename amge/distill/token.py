@@ -1,4 +1,4 @@
-"""Multi-Classification Tokens Knowledge Distillation (MCTKD), eq. 1 of the paper.
+"""The divergence between a student's and a teacher's tokens, eq. 1 of the paper and the rows of Table 4.
 
 Shapes: `B` batch, `M` tokens, `C` channels.
 """
@@ -11,33 +11,49 @@ from torch.nn import functional as F
 
 from amge.errors import one_of
 
+AXES = {"token": (1,), "channel": (2,), "full": (1, 2)}
+"""What the softmax runs over: the dimensions of `(B, M, C)` that make one distribution."""
 OFFICIAL_ALPHA, OFFICIAL_BLOCKS = 0.9, 16
 """Weight of the loss in the official code, and what it divides by for any number of blocks."""
 
 
 class TokenDistillation(nn.Module):
-    """Mean over blocks of the KL divergence between teacher and student tokens, after every block (dense, eq. 1).
+    """Mean over blocks of the KL divergence between teacher and student tokens (eq. 1).
 
-    The softmax runs over the tokens ("token-wise", the best row of Table 4): each channel of each sample is a
-    distribution over the `M` tokens. The divergence, KL(teacher ‖ student), sums over tokens and averages over
-    channels and samples; it is zero for equal tokens and positive otherwise. No gradient reaches the teacher.
+    The softmax runs over the tokens (token-wise, TW, the best row of Table 4: each channel of each sample is a
+    distribution over the `M` tokens), over the channels (CW: each token is a distribution), or over both together
+    (full, FP: each sample is one). The divergence, KL(teacher ‖ student), sums over what the softmax runs over and
+    averages over the rest; it is zero for equal tokens and positive otherwise. No gradient reaches the teacher.
 
-    The form "official" is the loss of the official code: temperature 10, a mean over tokens as well, times 0.9 · 10²,
+    The form "official" is the loss of the official code: temperature 10, a mean over all elements, times 0.9 · 10²,
     and the sum over blocks divided by 16 whatever their number.
 
     Args:
+        axis: `token`, `channel` or `full`.
         temperature: divides both sides before the softmax; default 1 (the paper names none), officially 10.
+        weight: factor on the loss; the paper adds it with equal weight.
         form: `paper` or `official`.
     """
 
-    def __init__(self, temperature: float | None = None, form: str = "paper") -> None:
+    def __init__(
+        self, axis: str = "token", temperature: float | None = None, weight: float = 1.0, form: str = "paper"
+    ) -> None:
         super().__init__()
+        self.axis = AXES[one_of("softmax axis of the distillation", axis, AXES)]
         self.official = one_of("form of the distillation", form, ("paper", "official")) == "official"
         if temperature is None:
             temperature = 10.0 if self.official else 1.0
         if temperature <= 0:
             raise ValueError(f"temperature must be positive, got {temperature}")
         self.temperature = temperature
+        self.weight = weight
+
+    def _log_softmax(self, tokens: Tensor) -> Tensor:
+        """`(B, M, C)` to log-probabilities `(B, A, R)` that sum to one over `A`."""
+        scaled = tokens.float() / self.temperature
+        if len(self.axis) == 2:
+            return F.log_softmax(scaled.flatten(1), dim=1)[..., None]
+        return F.log_softmax(scaled, dim=self.axis[0]).movedim(self.axis[0], 1)
 
     def forward(self, student: Sequence[Tensor], teacher: Sequence[Tensor]) -> Tensor:
         """Tokens `(B, M, C)` after each block, of student (receiver bank) and teacher, to a scalar.
@@ -53,10 +69,11 @@ class TokenDistillation(nn.Module):
             )
         losses = []
         for mine, theirs in zip(student, teacher, strict=True):
-            log_p = F.log_softmax(mine.float() / self.temperature, dim=1)
-            log_q = F.log_softmax(theirs.detach().float() / self.temperature, dim=1)
-            losses.append(F.kl_div(log_p, log_q, reduction="none", log_target=True).sum(dim=1).mean())
+            log_p, log_q = self._log_softmax(mine), self._log_softmax(theirs.detach())
+            elements = F.kl_div(log_p, log_q, reduction="none", log_target=True)
+            losses.append(elements.mean() if self.official else elements.sum(dim=1).mean())
         if self.official:
-            tokens = student[0].shape[1]
-            return torch.stack(losses).sum() * (OFFICIAL_ALPHA * self.temperature**2 / tokens / OFFICIAL_BLOCKS)
-        return torch.stack(losses).mean()
+            total = torch.stack(losses).sum() * (OFFICIAL_ALPHA * self.temperature**2 / OFFICIAL_BLOCKS)
+        else:
+            total = torch.stack(losses).mean()
+        return total * self.weight

@@ -1,7 +1,27 @@
-"""Token fusion: two token sets `(B, M, C)` in, one `(B, M, out_channels)` out."""
+"""Fusion: of two token sets `(B, M, C)` into one `(B, M, out_channels)`, and of two modalities into one backbone."""
 
+from amge.fusion.bottleneck import Bottleneck
 from amge.fusion.concat import Concat
+from amge.fusion.cross_attention import CrossAttention
+from amge.fusion.late import LateFusion
 from amge.fusion.mctf import MCTF
+from amge.fusion.mean import Mean
+from amge.fusion.mixed import Mixed
+from amge.fusion.patch import PatchFusion
+from amge.fusion.product import Product
+from amge.fusion.self_attention import SelfAttention
 from amge.fusion.sum import Sum
 
-__all__ = ["MCTF", "Concat", "Sum"]
+__all__ = [
+    "MCTF",
+    "Bottleneck",
+    "Concat",
+    "CrossAttention",
+    "LateFusion",
+    "Mean",
+    "Mixed",
+    "PatchFusion",
+    "Product",
+    "SelfAttention",
+    "Sum",
+]

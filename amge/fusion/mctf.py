@@ -3,6 +3,8 @@
 Shapes: `B` batch, `M` tokens, `C` channels, `h` heads, `d = C / h`.
 """
 
+from collections.abc import Sequence
+
 import torch
 from einops import rearrange
 from torch import Tensor, nn
@@ -13,6 +15,9 @@ from amge.errors import one_of
 from amge.fusion.shapes import same_shape
 
 FORMS = ("paper", "official")
+PAIRS = {"self": ("mm", "rr"), "mr": ("mr", "mr"), "rm": ("rm", "rm")}
+"""Attention to its pair of sets for the main and for the receiver result; "mr" is the query of main on the keys of
+receiver."""
 
 
 class _TokenAffineNorm(nn.LayerNorm):
@@ -25,16 +30,25 @@ class _TokenAffineNorm(nn.LayerNorm):
 class _MixedAttention(nn.Module):
     """`CLS_f` of eq. 2-6: attention among and across two token sets, `(B, M, C)` twice to `(B, M, C)`."""
 
-    def __init__(self, dim: int, num_heads: int, scale: float | None, dropout: float, reshuffle: bool) -> None:
+    def __init__(
+        self,
+        dim: int,
+        num_heads: int,
+        scale: float | None,
+        dropout: float,
+        attentions: Sequence[str],
+        reshuffle: bool,
+    ) -> None:
         super().__init__()
         self.num_heads = num_heads
         self.scale = scale
         self.reshuffle = reshuffle
-        self.qkv_main = nn.Linear(dim, 3 * dim, bias=False)
-        self.qkv_receiver = nn.Linear(dim, 3 * dim, bias=False)
-        # One projection per attention and target; "mr" is the query of main on the keys of receiver.
-        self.proj_main = nn.ModuleDict({pair: nn.Linear(dim, dim) for pair in ("mm", "mr", "rm")})
-        self.proj_receiver = nn.ModuleDict({pair: nn.Linear(dim, dim) for pair in ("rr", "rm", "mr")})
+        inner = num_heads * -(-dim // num_heads)
+        self.qkv_main = nn.Linear(dim, 3 * inner, bias=False)
+        self.qkv_receiver = nn.Linear(dim, 3 * inner, bias=False)
+        pairs = [PAIRS[one_of("attention of MCTF", name, PAIRS)] for name in attentions]
+        self.proj_main = nn.ModuleDict({pair: nn.Linear(inner, dim) for pair, _ in pairs})
+        self.proj_receiver = nn.ModuleDict({pair: nn.Linear(inner, dim) for _, pair in pairs})
         self.proj = nn.Sequential(nn.Linear(2 * dim, dim), nn.ReLU(), nn.Linear(dim, dim))
         self.dropout = nn.Dropout(dropout)
 
@@ -66,6 +80,9 @@ class MCTF(nn.Module):
     follows the official code: `P_f` has two layers (the paper's parameter count needs them), and each of the six
     attentions has its own projection although eq. 3 and 4 reuse the names `P_mr` and `P_rm`.
 
+    Heads that do not divide `dim` get the next width that they divide: query, key and value are projected to it, and
+    each attention's projection leads back (5 heads of 768 channels are 5 of 154).
+
     The form "official" computes what the official code does, for its checkpoints: layer norms over tokens and channels
     together; heads that are never split and only set the scale, `(C / num_heads) ** -0.5` whatever `scale` says; and,
     after each attention, the memory of the transposed result read as if it were not transposed, which mixes tokens and
@@ -73,19 +90,21 @@ class MCTF(nn.Module):
 
     Args:
         dim: channels `C` of each token set.
-        num_heads: attention heads (Table 10); must divide `dim`.
+        num_heads: attention heads (Table 10).
         scale: factor on `Q Kᵀ`; the paper's is 0.8, `None` takes the usual `(C / num_heads) ** -0.5`.
         dropout: on each attention's output (`DP` in eq. 3 and 4).
         drop_path: probability to drop the last residual branch of a sample (`DP` in eq. 7; the paper trains at 0.2).
         mlp_ratio: hidden width of the MLP, in `C`.
+        attentions: which of the attentions count (Table 11): `self` (each set on itself), `mr` (main asks, receiver is
+            looked at) and `rm` (the other way round); each serves both results.
         form: `paper` or `official`.
         token_affine: scales and shifts of the layer norms have a row per token, as the official code's have and the
             44.4 M parameters that the paper prints need; they start at 1 and 0, so that they change nothing at first.
         num_tokens: `M`; needed by the official form and by `token_affine`.
 
     Raises:
-        ValueError: if `num_heads` does not divide `dim`, `drop_path` is no probability below 1, the form is unknown, or
-            `num_tokens` is missing.
+        ValueError: if `num_heads` is below 1, `drop_path` is no probability below 1, the form or an attention is
+            unknown or repeated, or `num_tokens` is missing.
     """
 
     def __init__(
@@ -96,15 +115,17 @@ class MCTF(nn.Module):
         dropout: float = 0.0,
         drop_path: float = 0.2,
         mlp_ratio: float = 1.0,
+        attentions: Sequence[str] = tuple(PAIRS),
         form: str = "paper",
         token_affine: bool = False,
         num_tokens: int | None = None,
     ) -> None:
         super().__init__()
         official = one_of("form of MCTF", form, FORMS) == "official"
-        if num_heads < 1 or dim % num_heads:
-            divisors = [n for n in range(1, min(dim, 16) + 1) if dim % n == 0]
-            raise ValueError(f"num_heads={num_heads} does not divide dim={dim}; these do: {divisors}")
+        if num_heads < 1:
+            raise ValueError(f"num_heads must be 1 or more, got {num_heads}")
+        if not attentions or isinstance(attentions, str) or len(set(attentions)) != len(attentions):
+            raise ValueError(f"attentions must be distinct names from {tuple(PAIRS)}, at least one; got {attentions!r}")
         if not 0 <= drop_path < 1:
             raise ValueError(f"drop_path must lie in 0..1 and be less than 1, got {drop_path}")
         if (official or token_affine) and num_tokens is None:
@@ -120,7 +141,7 @@ class MCTF(nn.Module):
             return kind((num_tokens, dim) if official or token_affine else dim)  # type: ignore[arg-type]
 
         self.norm_main, self.norm_receiver = norm(), norm()
-        self.attention = _MixedAttention(dim, num_heads, scale, dropout, reshuffle=official)
+        self.attention = _MixedAttention(dim, num_heads, scale, dropout, attentions, reshuffle=official)
         self.norm = norm()
         self.mlp = nn.Sequential(nn.Linear(dim, hidden), nn.GELU(), nn.Linear(hidden, dim))
 

@@ -1,5 +1,9 @@
 """Heads: tokens `(B, M, C)` in, logits `(B, K)` out."""
 
+from amge.heads.class_aligned import ClassAligned
+from amge.heads.deit import DeiT
+from amge.heads.linear import Linear
+from amge.heads.look_up import LookUp
 from amge.heads.mean import MeanTokens
 
-__all__ = ["MeanTokens"]
+__all__ = ["ClassAligned", "DeiT", "Linear", "LookUp", "MeanTokens"]

@@ -24,7 +24,7 @@ def main(
     """Train on the open exercise photographs and rendered figures, in two stages."""
     spec = amge.spec(name)
     if not tokens:
-        spec = spec.replace(tokens=1, banks=("main",), fusion=None, fusion_args={})
+        spec = spec.replace(tokens=1, banks=("main",), fusion=None, distill=None)
     train(spec, data, out, tuple(stage) if stage else STAGES, epochs, distill, frames, size=size, seed=seed)
 
 

@@ -16,7 +16,7 @@ from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, ModelCheck
 from lightning.pytorch.loggers import CSVLogger
 from torch.utils.data import DataLoader, DistributedSampler
 
-from amge.builder import assemble
+from amge.builder import assemble, teacher_spec
 from amge.data.open_exercise import load
 from amge.errors import one_of
 from amge.hub.local import from_pretrained, save_pretrained
@@ -44,8 +44,9 @@ class SeedEpoch(Callback):
 
 def tokens_alone(spec: ModelSpec, modality: str) -> ModelSpec:
     """The spec of stage 1: one bank and no fusion, `main` on RGB or `sender` on an auxiliary modality."""
-    bank = "main" if modality == "rgb" else "sender"
-    return spec.replace(banks=(bank,), fusion=None, fusion_args={}, modality=modality)
+    if modality != "rgb":
+        return teacher_spec(spec.replace(auxiliary=modality))
+    return spec.replace(banks=("main",), fusion=None, distill=None)
 
 
 def start_from(model: MuscleModel, trained: MuscleModel) -> None:
@@ -112,7 +113,7 @@ def train(
         out: run folder; each stage has its own folder in it.
         stages: which to run now; `student` needs the results of the others in `out`.
         epochs: of stage 1 and of stage 2.
-        distill: False trains the student of stage 2 without a teacher.
+        distill: False trains the student of stage 2 without a teacher, as does a spec without distillation.
         frames: frames per training clip in stage 1 and stage 2; the model interpolates its tables of position.
         variants: augmented variants of each photograph pair in stage 1 and stage 2; an epoch sees one.
         size: side of training clips in pixels.
@@ -131,8 +132,11 @@ def train(
         raise ValueError(f"stages is empty; valid: {', '.join(STAGES)}")
     for name in stages:
         one_of("stage", name, STAGES)
+    distill = distill and spec.distill is not None
     if spec.fusion is None and stages != STAGES:
         raise ValueError("a model of one bank has no stages to choose from: it trains on RGB alone, start to end")
+    if distill and spec.auxiliary != "rgb_diff":
+        raise ValueError(f"this recipe teaches with rgb_diff, the spec's auxiliary modality is {spec.auxiliary!r}")
     out = Path(out)
     options = {"epochs": epochs, "frames": frames, "variants": variants, "size": size, "figures": figures}
     options |= {"parametric": parametric, "batch_size": batch_size, "seed": seed}

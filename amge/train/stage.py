@@ -7,8 +7,9 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from amge.distill import Teacher, TokenDistillation
-from amge.model import MuscleModel
+from amge.builder import distillation
+from amge.distill import Teacher
+from amge.model import MuscleModel, Signals
 from amge.train.halves import forward_top
 
 JOINTS = 17
@@ -17,7 +18,7 @@ JOINTS = 17
 class Stage(L.LightningModule):
     """Trains `model`; with a `teacher`, also distils its sender tokens into the model's receiver bank.
 
-    The loss is BCE on the sigmoid, plus the distillation of eq. 1 with equal weight, plus a localisation term that is
+    The loss is BCE on the sigmoid, plus the distillation that the model's spec names, plus a localisation term that is
     not in the paper: a linear read-out of the patches must say in which cell each joint lies (cross-entropy over the
     cells of a frame). It makes the patches carry the pose; the read-out is thrown away after training.
     Batch norm of the student's top adapts; its trunk only runs cached.
@@ -25,7 +26,7 @@ class Stage(L.LightningModule):
     Args:
         model: the student, or in stage 1 the model of either modality.
         modality: `rgb` or `rgb_diff`; what `model` sees, the key of its features in a batch.
-        teacher: trained on `rgb_diff`; stays frozen and in eval mode.
+        teacher: trained on the model's auxiliary modality; stays frozen and in eval mode.
         lr: peak learning rate of new parts; the encoder's is `encoder_lr`.
         encoder_lr: of the pretrained image encoder.
         weight_decay: of matrices; vectors and tokens have none.
@@ -49,25 +50,31 @@ class Stage(L.LightningModule):
         super().__init__()
         self.model = model
         self.teacher = Teacher(teacher) if teacher else None
-        self.distill = TokenDistillation()
+        self.distill = distillation(model) if teacher else None
         self.locate = nn.Linear(model.backbone.out_channels, JOINTS)
         self.modality, self.steps = modality, steps
         self.lr, self.encoder_lr, self.weight_decay = lr, encoder_lr, weight_decay
         self.joints, self.smoothing = joints, smoothing
 
     def training_step(self, batch: dict[str, Tensor], index: int) -> Tensor:
-        features = forward_top(self.model, batch[self.modality])
-        logits = self.model.forward_head(features)
+        signals = self.signals(self.model, batch[self.modality])
+        logits = signals.branches[0]
         target = batch["target"] * (1 - self.smoothing) + self.smoothing * batch["target"].mean(dim=0)
         losses = {"bce": F.binary_cross_entropy_with_logits(logits, target)}
-        if self.teacher:
+        if self.teacher and self.distill:
             with torch.no_grad():
-                sender = forward_top(self.teacher.model, batch["rgb_diff"]).block_tokens["sender"]
-            losses["kd"] = self.distill(features.block_tokens["receiver"], sender)
+                sender = self.signals(self.teacher.model, batch[self.model.spec.auxiliary])  # type: ignore[union-attr]
+            losses["kd"] = self.distill(signals, sender)
         if self.joints:
+            features = signals.features
             losses["joints"] = self.joints * self.localisation(features.patches, features.grid, batch["keypoints"])
         self.log_dict(losses, prog_bar=True)
         return torch.stack(list(losses.values())).sum()
+
+    @staticmethod
+    def signals(model: MuscleModel, features: Tensor) -> Signals:
+        """What `model.forward_signals` gives for the clip that the trunk made `features` from."""
+        return model.signals_of(forward_top(model, features))
 
     def localisation(self, patches: Tensor, grid: tuple[int, int, int], joints: Tensor) -> Tensor:
         """Cross-entropy between the cell of each visible joint and the read-out of the patches.

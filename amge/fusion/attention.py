@@ -1,0 +1,38 @@
+"""The transformer layer of the attention fusions of Nagrani et al. ("Attention Bottlenecks", NeurIPS 2021).
+
+Shapes: `B` batch, `M` and `L` tokens, `C` channels.
+"""
+
+from torch import Tensor, nn
+
+
+class AttentionLayer(nn.Module):
+    """Pre-norm attention of tokens to themselves or to a context, then an MLP, each with its shortcut.
+
+    Args:
+        dim: channels `C`.
+        num_heads: attention heads; must divide `dim`.
+        mlp_ratio: hidden width of the MLP, in `C`.
+        dropout: on the attention weights.
+
+    Raises:
+        ValueError: if `num_heads` does not divide `dim`.
+    """
+
+    def __init__(self, dim: int, num_heads: int = 1, mlp_ratio: float = 4.0, dropout: float = 0.0) -> None:
+        super().__init__()
+        if num_heads < 1 or dim % num_heads:
+            divisors = [n for n in range(1, min(dim, 16) + 1) if dim % n == 0]
+            raise ValueError(f"num_heads={num_heads} does not divide dim={dim}; these do: {divisors}")
+        hidden = int(dim * mlp_ratio)
+        self.norm1 = nn.LayerNorm(dim)
+        self.attention = nn.MultiheadAttention(dim, num_heads, dropout, batch_first=True)
+        self.norm2 = nn.LayerNorm(dim)
+        self.mlp = nn.Sequential(nn.Linear(dim, hidden), nn.GELU(), nn.Linear(hidden, dim))
+
+    def forward(self, tokens: Tensor, context: Tensor | None = None) -> Tensor:
+        """`(B, M, C)` and, to attend to in place of the tokens themselves, `(B, L, C)`; gives `(B, M, C)`."""
+        query = self.norm1(tokens)
+        seen = query if context is None else self.norm1(context)
+        tokens = tokens + self.attention(query, seen, seen, need_weights=False)[0]
+        return tokens + self.mlp(self.norm2(tokens))

@@ -1,0 +1,22 @@
+"""Fusion by averaging."""
+
+from torch import Tensor, nn
+
+from amge.fusion.shapes import same_shape
+
+
+class Mean(nn.Module):
+    """Averages the two token sets: what the paper does where it leaves MCTF out (appendix C.1).
+
+    Args:
+        dim: channels `C` of each token set.
+    """
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.out_channels = dim
+
+    def forward(self, main: Tensor, receiver: Tensor) -> Tensor:
+        """`(B, M, C)` and `(B, M, C)` to `(B, M, C)`."""
+        same_shape(main, receiver)
+        return (main + receiver) / 2

@@ -1,0 +1,22 @@
+"""Fusion by multiplying."""
+
+from torch import Tensor, nn
+
+from amge.fusion.shapes import same_shape
+
+
+class Product(nn.Module):
+    """Multiplies the two token sets, element by element (Table 5 of the paper, "Multiplication").
+
+    Args:
+        dim: channels `C` of each token set.
+    """
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.out_channels = dim
+
+    def forward(self, main: Tensor, receiver: Tensor) -> Tensor:
+        """`(B, M, C)` and `(B, M, C)` to `(B, M, C)`."""
+        same_shape(main, receiver)
+        return main * receiver

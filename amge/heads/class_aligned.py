@@ -1,0 +1,33 @@
+"""The class-aligned head of Xu et al., "Multi-class Token Transformer for Weakly Supervised Semantic Segmentation".
+
+Shapes: `B` batch, `M` tokens, `C` channels, `K` classes.
+"""
+
+from torch import Tensor, nn
+
+
+class ClassAligned(nn.Module):
+    """The mean over the channels of token `k` is the logit of class `k` (Table 8, "MCT"): no parameters.
+
+    Args:
+        num_classes: number of logits `K`.
+        num_tokens: `M`; must equal `K`.
+
+    Raises:
+        ValueError: if there is not one token for each class.
+    """
+
+    def __init__(self, num_classes: int, num_tokens: int | None) -> None:
+        super().__init__()
+        if num_tokens != num_classes:
+            raise ValueError(
+                f"a class-aligned head needs one token for each class, got {num_tokens} tokens for {num_classes} "
+                f"classes; set tokens={num_classes}, or take head='mean', which takes any number"
+            )
+        self.num_classes = num_classes
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """`(B, K, C)` to `(B, K)`."""
+        if tokens.shape[1] != self.num_classes:
+            raise ValueError(f"expected {self.num_classes} tokens, one for each class, got {tuple(tokens.shape)}")
+        return tokens.mean(dim=-1)

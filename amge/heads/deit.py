@@ -1,0 +1,44 @@
+"""A head with a branch for a distillation token (Touvron et al., DeiT, section 4).
+
+Shapes: `B` batch, `M` tokens, `C` channels, `K` classes.
+"""
+
+from torch import Tensor, nn
+
+from amge.heads.mean import MeanTokens
+
+
+class DeiT(nn.Module):
+    """Two classifiers, whose logits are averaged: one for the main token, which learns the labels, one for the
+    distillation token, which learns the teacher's predictions.
+
+    The two tokens, or banks of tokens, come side by side in the channels, as `fusion.Concat` puts them.
+
+    Args:
+        in_channels: channels `2C` of both tokens together.
+        num_classes: number of logits `K`.
+        dropout: on the mean of either bank.
+
+    Raises:
+        ValueError: for an odd number of channels.
+    """
+
+    num_branches = 2
+
+    def __init__(self, in_channels: int, num_classes: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        if in_channels % 2:
+            raise ValueError(f"a DeiT head takes two tokens side by side (fusion='concat'), got {in_channels} channels")
+        self.num_classes = num_classes
+        self.main = MeanTokens(in_channels // 2, num_classes, dropout)
+        self.distillation = MeanTokens(in_channels // 2, num_classes, dropout)
+
+    def branches(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """`(B, M, 2C)` to the logits `(B, K)` of each classifier, to learn the labels and the teacher."""
+        main, distillation = tokens.chunk(2, dim=-1)
+        return self.main(main), self.distillation(distillation)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """`(B, M, 2C)` to `(B, K)`."""
+        main, distillation = self.branches(tokens)
+        return (main + distillation) / 2

@@ -1,0 +1,60 @@
+"""From activities to regions by a table: human activity recognition (HAR) with look-up (Table 14).
+
+Shapes: `B` batch, `M` tokens, `C` channels, `A` activities, `K` regions.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from amge.errors import one_of
+from amge.heads.mean import MeanTokens
+
+EPS = 1e-6
+
+
+class LookUp(nn.Module):
+    """Classifies the activity and looks its regions up. Labels that training compares with are activities.
+
+    Args:
+        in_channels: channels `C` of the tokens.
+        labels: names of the regions, in the order of the logits `K`.
+        activities: activity to the names of its regions, in the order of the activity logits `A`.
+        hard: take the regions of the likeliest activity, as the paper does; False weighs those of all by probability.
+        dropout: on the mean of the tokens.
+
+    Raises:
+        ValueError: for no activities, or regions that are not among the labels.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        labels: Sequence[str],
+        activities: Mapping[str, Sequence[str]] | None = None,
+        hard: bool = True,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        if not activities:
+            raise ValueError("a look-up head needs activities, such as {'squat': ('quadriceps', 'gluteus')}")
+        table = [[float(label in regions) for label in labels] for regions in activities.values()]
+        for regions in activities.values():
+            for region in regions:
+                one_of("region", region, labels)
+        self.num_classes = len(labels)
+        self.hard = hard
+        self.activities = MeanTokens(in_channels, len(activities), dropout)
+        self.register_buffer("table", torch.tensor(table), persistent=False)
+
+    def branches(self, tokens: Tensor) -> tuple[Tensor]:
+        """`(B, M, C)` to activity logits `(B, A)`, to learn the activities."""
+        return (self.activities(tokens),)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """`(B, M, C)` to the logits `(B, K)` of the probabilities in the table, kept within 1e-6 of 0 and 1."""
+        (activity,) = self.branches(tokens)
+        table: Tensor = self.table  # type: ignore[assignment]
+        rows = table[activity.argmax(dim=1)] if self.hard else activity.softmax(dim=1) @ table
+        return torch.logit(rows.float(), eps=EPS).to(activity.dtype)

@@ -1,0 +1,109 @@
+"""The names of parts and models: the one place where a string becomes a module's constructor."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, TypeVar
+
+from torch import nn
+
+from amge.backbones.frames import timm_frames
+from amge.backbones.mvit import MViT, mvitv2
+from amge.backbones.skeleton import joint_mixer
+from amge.distill.logits import LogitDistillation, PredictionDistillation
+from amge.distill.placement import PLACEMENTS, FeatureDistillation
+from amge.distill.token import AXES, TokenDistillation
+from amge.errors import one_of
+from amge.fusion import MCTF, Bottleneck, Concat, CrossAttention, Mean, Mixed, Product, SelfAttention, Sum
+from amge.heads import ClassAligned, DeiT, Linear, LookUp, MeanTokens
+from amge.spec import ModelSpec
+
+Part = TypeVar("Part", bound=Callable[..., nn.Module])
+
+
+def token_distillation(
+    placement: str, axis: str, reduces: tuple[bool, ...], banks: tuple[str, ...], target: str = "receiver", **loss: Any
+) -> FeatureDistillation:
+    """A row of Table 4; `loss` are arguments of `TokenDistillation`."""
+    return FeatureDistillation(reduces, banks, placement, target, TokenDistillation(axis, **loss))
+
+
+def logit_distillation(hard: bool, token: bool, branches: int, activation: str, **loss: Any) -> PredictionDistillation:
+    """KD rows of Table 6; `loss` are arguments of `LogitDistillation`."""
+    return PredictionDistillation(branches, token, LogitDistillation(hard, activation=activation, **loss))
+
+
+PARTS: dict[str, dict[str, Callable[..., nn.Module]]] = {
+    "backbone": {"timm-frames": timm_frames, "mvit": MViT, "mvitv2": mvitv2, "joint-mixer": joint_mixer},
+    "fusion": {
+        "mctf": MCTF,
+        "sum": Sum,
+        "mean": Mean,
+        "concat": Concat,
+        "product": Product,
+        "self-attention": SelfAttention,
+        "cross-attention": CrossAttention,
+        "bottleneck": Bottleneck,
+        "mixed": Mixed,
+    },
+    "head": {
+        "mean": MeanTokens,
+        "linear": Linear,
+        "class-aligned": ClassAligned,
+        "deit": DeiT,
+        "look-up": LookUp,
+    },
+    "distill": {
+        **{f"{place}-{axis}": partial(token_distillation, place, axis) for place in PLACEMENTS for axis in AXES},
+        "logits": partial(logit_distillation, False, False),
+        "deit-soft": partial(logit_distillation, False, True),
+        "deit-hard": partial(logit_distillation, True, True),
+    },
+}
+MODELS: dict[str, Callable[[], ModelSpec]] = {}
+
+
+def register(kind: str, name: str) -> Callable[[Part], Part]:
+    """Decorator that makes a part known to specs under `name`.
+
+    Besides the spec's own `<kind>_args`, the builder offers a `backbone` `frames` and `size`, a `fusion` `dim` and
+    `num_tokens`, a `head` `in_channels`, `num_classes`, `num_tokens` and `labels`, a `distill` (student signals and
+    teacher signals to a scalar) the student's `reduces`, `banks`, `branches` and `activation`; a part gets those that
+    its signature names.
+
+    Args:
+        kind: `backbone`, `fusion`, `head` or `distill`.
+        name: what specs call it; a name that is taken raises `ValueError`.
+    """
+    parts = PARTS[one_of("kind of part", kind, PARTS)]
+
+    def add(part: Part) -> Part:
+        if parts.get(name, part) is not part:
+            raise ValueError(f"the {kind} name {name!r} is taken by {parts[name]!r}")
+        parts[name] = part
+        return part
+
+    return add
+
+
+def register_model(function: Callable[[], ModelSpec]) -> Callable[[], ModelSpec]:
+    """Decorator for a function that returns the spec of a named model; the name is the spec's `arch`."""
+    arch = function().arch
+    if arch in MODELS:
+        raise ValueError(f"the model name {arch!r} is taken by {MODELS[arch]!r}")
+    MODELS[arch] = function
+    return function
+
+
+def make(kind: str, name: str, chosen: Mapping[str, Any], **given: Any) -> Any:
+    """The part of that name, from the arguments chosen for it and those given sizes that its signature names.
+
+    Raises:
+        ValueError: for an unknown name, or arguments that the part refuses.
+    """
+    constructor = PARTS[kind][one_of(kind, name, PARTS[kind])]
+    named = inspect.signature(constructor).parameters
+    try:
+        return constructor(**chosen, **{size: value for size, value in given.items() if size in named})
+    except TypeError as error:
+        raise ValueError(f"{kind} {name!r} does not take these arguments: {error}") from error

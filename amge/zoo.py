@@ -1,0 +1,132 @@
+"""The named models: a function each that returns a spec."""
+
+from fnmatch import fnmatch
+from typing import Any
+
+from amge.errors import one_of
+from amge.muscles import REGION_IDS
+from amge.registry import MODELS, register_model
+from amge.spec import ModelSpec
+
+
+@register_model
+def transm3e_lite() -> ModelSpec:
+    """TransM³E on EfficientNet-Lite0 frames: 4.8 M parameters, for phones and CPUs."""
+    return ModelSpec(
+        arch="transm3e-lite",
+        backbone="timm-frames",
+        backbone_args={"encoder": "tf_efficientnet_lite0", "dim": 160, "depth": 4, "num_heads": 5, "dropout": 0.1},
+        banks=("main", "receiver"),
+        fusion="mctf",
+        fusion_args={"scale": None},
+        distill="dense-token",
+        head_args={"dropout": 0.2},
+        mean=(127 / 255,) * 3,
+        std=(128 / 255,) * 3,
+    )
+
+
+PAPER: dict[str, Any] = {"frames": 16, "activation": "softmax", "threshold": 0.05, "backbone": "mvitv2"}
+"""What the paper's models share: 16 frames, a softmax over the regions, and the threshold of the official figures."""
+BASE: dict[str, Any] = {"backbone_args": {"depth": 24, "double_at": (2, 5, 21), "drop_path": 0.3}}
+TINY: dict[str, Any] = {
+    "backbone_args": {"embed_dim": 16, "depth": 4, "double_at": (1, 2, 3), "drop_path": 0.1},
+    "frames": 8,
+    "size": 64,
+}
+"""For tests and experiments on a CPU: 4 blocks of 16 to 128 channels, clips of 8 frames of 64²."""
+
+
+@register_model
+def mvitv2_small() -> ModelSpec:
+    """MViTv2-S as in the tables of the paper: one class token and a linear head. 34.2 M parameters."""
+    return ModelSpec(arch="mvitv2-small", tokens=1, head_args={"dropout": 0.5}, **PAPER)
+
+
+@register_model
+def mvitv2_base() -> ModelSpec:
+    """MViTv2-B: 24 blocks. 50.9 M parameters."""
+    return mvitv2_small().replace(arch="mvitv2-base", **BASE)
+
+
+@register_model
+def mvitv2_tiny() -> ModelSpec:
+    """MViTv2 with one class token, for tests. 0.3 M parameters."""
+    return mvitv2_small().replace(arch="mvitv2-tiny", **TINY)
+
+
+@register_model
+def mvitv2_small_mct() -> ModelSpec:
+    """MViTv2-S with a bank of class tokens (MCTs), their mean before the head; on differences, the teacher."""
+    return mvitv2_small().replace(arch="mvitv2-small-mct", tokens=len(REGION_IDS))
+
+
+@register_model
+def mvitv2_base_mct() -> ModelSpec:
+    """MViTv2-B with a bank of class tokens (MCTs)."""
+    return mvitv2_small_mct().replace(arch="mvitv2-base-mct", **BASE)
+
+
+@register_model
+def mvitv2_tiny_mct() -> ModelSpec:
+    """MViTv2 with a bank of class tokens (MCTs), for tests. 0.3 M parameters."""
+    return mvitv2_small_mct().replace(arch="mvitv2-tiny-mct", **TINY)
+
+
+@register_model
+def transm3e_small() -> ModelSpec:
+    """TransM³E-small: MViTv2-S with a main and a receiver bank, MCTKD and MCTF. 44.4 M parameters."""
+    return mvitv2_small_mct().replace(
+        arch="transm3e-small",
+        banks=("main", "receiver"),
+        fusion="mctf",
+        fusion_args={"token_affine": True},
+        distill="dense-token",
+    )
+
+
+@register_model
+def transm3e_base() -> ModelSpec:
+    """TransM³E-base: the same on MViTv2-B. 61.0 M parameters."""
+    return transm3e_small().replace(arch="transm3e-base", **BASE)
+
+
+@register_model
+def transm3e_tiny() -> ModelSpec:
+    """TransM³E for tests. 0.6 M parameters."""
+    return transm3e_small().replace(arch="transm3e-tiny", **TINY)
+
+
+@register_model
+def two_stream_small() -> ModelSpec:
+    """Two MViTv2-S with MCTs, on RGB and its differences, merged at the end by a token fusion. 68.5 M parameters."""
+    return mvitv2_small_mct().replace(
+        arch="two-stream-small", streams="late", banks=("main", "auxiliary"), fusion="sum"
+    )
+
+
+@register_model
+def two_stream_tiny() -> ModelSpec:
+    """Two streams for tests. 0.5 M parameters."""
+    return two_stream_small().replace(arch="two-stream-tiny", **TINY)
+
+
+def list_models(pattern: str = "*") -> list[str]:
+    """Names of all models that match a shell-style pattern, those with shipped weights also as `arch.tag`."""
+    from amge.hub.weights import shipped
+
+    return sorted(name for name in {*MODELS, *shipped()} if fnmatch(name, pattern))
+
+
+def spec(name: str) -> ModelSpec:
+    """The spec of a named model; for `arch.tag`, that of the shipped checkpoint.
+
+    Raises:
+        ValueError: for an unknown name, with the closest ones.
+    """
+    from amge.hub.local import read_spec
+    from amge.hub.weights import shipped
+
+    if name in (folders := shipped()):
+        return read_spec(folders[name])
+    return MODELS[one_of("model", name, list_models())]()
