@@ -25,7 +25,7 @@ def token_distillation(
     placement: str, axis: str, reduces: tuple[bool, ...], banks: tuple[str, ...], target: str = "receiver", **loss: Any
 ) -> FeatureDistillation:
     """A row of Table 4; `loss` are arguments of `TokenDistillation`."""
-    return FeatureDistillation(reduces, banks, placement, target, TokenDistillation(axis, **loss))
+    return FeatureDistillation(reduces, banks, placement, target, TokenDistillation(axis=axis, **loss))
 
 
 def logit_distillation(hard: bool, token: bool, branches: int, activation: str, **loss: Any) -> PredictionDistillation:

@@ -116,7 +116,7 @@ def pyslowfast(config: Config, tokens: int) -> ModelSpec:
 
 
 def musclemap(config: Config, tokens: int) -> ModelSpec:
-    """The spec of the official TransM³E: the official fusion, and pixels in 0..1 as they are.
+    """The spec of the official TransM³E: the official fusion and distillation, and pixels in 0..1 as they are.
 
     The official sequence has the receiver tokens before the main ones, which only changes rounding: class tokens have
     no position.
@@ -126,6 +126,8 @@ def musclemap(config: Config, tokens: int) -> ModelSpec:
         banks=("main", "receiver"),
         fusion="mctf",
         fusion_args={"form": "official"},
+        distill="dense-token",
+        distill_args={"form": "official"},
         mean=(0.0,) * 3,
         std=(1.0,) * 3,
         threshold=0.05,

@@ -6,7 +6,7 @@ from typing import Any, Literal, overload
 import torch
 from torch import Tensor, nn
 
-from amge.builder import assemble
+from amge.builder import assemble, teacher_spec
 from amge.convert import configs, keys
 from amge.convert.inflate import fit
 from amge.distill.teacher import Teacher
@@ -106,7 +106,7 @@ def _report(problems: list[str]) -> None:
 
 def _sender(spec: ModelSpec, state: keys.State) -> MuscleModel:
     """The difference branch of the official model, which has tokens but no head."""
-    whole = assemble(spec.replace(banks=("sender",), fusion=None, fusion_args={}, modality="rgb_diff"))
+    whole = assemble(teacher_spec(spec))
     renamed = keys.rename(state, (*keys.OWN, (r"^bank\.tokens\.main$", "bank.tokens.sender")))
     return _load(MuscleModel(whole.backbone, whole.bank, None, nn.Identity()), renamed)
 

@@ -65,10 +65,10 @@ class FeatureDistillation(nn.Module):
     ) -> None:
         super().__init__()
         if target not in banks:
-            others = "".join(f", or target={bank!r}" for bank in banks)
+            others = "".join(f", or target={bank!r} (distill_args)" for bank in banks)
             raise ValueError(
                 f"distillation into {target!r} needs a bank of that name, the student has {tuple(banks)}; "
-                f"build it with banks=('main', {target!r}) and a fusion{others}"
+                f"build it with banks=('main', {target!r}) and a fusion{others}, or with distill=None"
             )
         self.blocks = placed_blocks(placement, reduces)
         self.target = target

@@ -29,14 +29,14 @@ class TokenDistillation(nn.Module):
     and the sum over blocks divided by 16 whatever their number.
 
     Args:
-        axis: `token`, `channel` or `full`.
         temperature: divides both sides before the softmax; default 1 (the paper names none), officially 10.
+        axis: `token`, `channel` or `full`.
         weight: factor on the loss; the paper adds it with equal weight.
         form: `paper` or `official`.
     """
 
     def __init__(
-        self, axis: str = "token", temperature: float | None = None, weight: float = 1.0, form: str = "paper"
+        self, temperature: float | None = None, axis: str = "token", weight: float = 1.0, form: str = "paper"
     ) -> None:
         super().__init__()
         self.axis = AXES[one_of("softmax axis of the distillation", axis, AXES)]

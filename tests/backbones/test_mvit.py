@@ -161,7 +161,8 @@ def test_every_parameter_learns_and_the_teacher_does_not(student, clip):
     features = student.eval().forward_features(clip)
     logits = student.forward_head(features)
     loss = F.binary_cross_entropy(logits.softmax(-1), torch.eye(2)[[0, 1, 0, 1]])
-    (loss + TokenDistillation()(features.block_tokens["receiver"], teacher(rgb_diff(clip)))).backward()
+    sender = teacher(rgb_diff(clip)).features.block_tokens["main"]
+    (loss + TokenDistillation()(features.block_tokens["receiver"], sender)).backward()
     assert all(p.grad is not None for p in student.parameters())
     # Zero, as in the reference: a shift of all keys, which softmax cancels; and in the last block, whose patches no
     # one reads, the pooling of the patches' queries and their positions.

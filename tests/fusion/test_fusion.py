@@ -148,9 +148,9 @@ def test_mctf_hidden_width_follows_the_ratio():
     assert fusion(*two_sets()).shape == (BATCH, TOKENS, fusion.out_channels)
 
 
-@pytest.mark.parametrize("num_heads", [3, 0, -1])
-def test_mctf_offers_numbers_of_heads_that_fit(num_heads):
-    with pytest.raises(ValueError, match=rf"num_heads={num_heads} does not divide dim=4; these do: \[1, 2, 4\]"):
+@pytest.mark.parametrize("num_heads", [0, -1])
+def test_mctf_needs_a_head(num_heads):
+    with pytest.raises(ValueError, match="num_heads must be 1 or more"):
         MCTF(CHANNELS, num_heads=num_heads)
 
 
