@@ -104,11 +104,20 @@ def assemble(spec: ModelSpec) -> MuscleModel:
     return _assemble(spec)
 
 
+def states(part: nn.Module, kind: str, *sizes: str) -> None:
+    """Raise `ValueError` unless a part states all sizes of its contract."""
+    if missing := [size for size in sizes if not hasattr(part, size)]:
+        raise ValueError(f"{kind} {type(part).__name__} must state {', '.join(missing)} as attributes")
+
+
 def _assemble(spec: ModelSpec) -> MuscleModel:
     backbone = make_backbone(spec)
+    states(backbone, "backbone", "token_dim", "embed_dims", "reduces", "out_channels")
     bank = TokenBank(spec.tokens, backbone.token_dim, spec.banks) if spec.banks else None
     sizes = {"dim": backbone.out_channels, "num_tokens": spec.tokens}
     fusion: Any = spec.fusion and make("fusion", spec.fusion, spec.fusion_args, **sizes)
+    if fusion:
+        states(fusion, "fusion", "out_channels")
     head = make_head(spec, fusion.out_channels if fusion else backbone.out_channels)
     model = MuscleModel(backbone, bank, fusion or None, head, spec)
     if spec.distill:

@@ -63,6 +63,12 @@ PARTS: dict[str, dict[str, Callable[..., nn.Module]]] = {
 MODELS: dict[str, Callable[[], ModelSpec]] = {}
 
 
+def same_code(one: Callable, other: Callable) -> bool:
+    """Whether both are the same class or function, or versions of it: defined at one place under one name."""
+    places = [(getattr(x, "__module__", x), getattr(x, "__qualname__", x)) for x in (one, other)]
+    return one is other or places[0] == places[1]
+
+
 def register(kind: str, name: str) -> Callable[[Part], Part]:
     """Decorator that makes a part known to specs under `name`.
 
@@ -73,12 +79,13 @@ def register(kind: str, name: str) -> Callable[[Part], Part]:
 
     Args:
         kind: `backbone`, `fusion`, `head` or `distill`.
-        name: what specs call it; a name that is taken raises `ValueError`.
+        name: what specs call it; a name that is taken raises `ValueError`, unless by an earlier version of the same
+            part, as when a cell of a notebook runs again.
     """
     parts = PARTS[one_of("kind of part", kind, PARTS)]
 
     def add(part: Part) -> Part:
-        if parts.get(name, part) is not part:
+        if not same_code(parts.get(name, part), part):
             raise ValueError(f"the {kind} name {name!r} is taken by {parts[name]!r}")
         parts[name] = part
         return part
@@ -89,7 +96,7 @@ def register(kind: str, name: str) -> Callable[[Part], Part]:
 def register_model(function: Callable[[], ModelSpec]) -> Callable[[], ModelSpec]:
     """Decorator for a function that returns the spec of a named model; the name is the spec's `arch`."""
     arch = function().arch
-    if arch in MODELS:
+    if not same_code(MODELS.get(arch, function), function):
         raise ValueError(f"the model name {arch!r} is taken by {MODELS[arch]!r}")
     MODELS[arch] = function
     return function
@@ -101,7 +108,10 @@ def make(kind: str, name: str, chosen: Mapping[str, Any], **given: Any) -> Any:
     Raises:
         ValueError: for an unknown name, or arguments that the part refuses.
     """
-    constructor = PARTS[kind][one_of(kind, name, PARTS[kind])]
+    try:
+        constructor = PARTS[kind][one_of(kind, name, PARTS[kind])]
+    except ValueError as error:
+        raise ValueError(f"{error}; if it is a part of your own, import the module that registers it first") from None
     named = inspect.signature(constructor).parameters
     try:
         return constructor(**chosen, **{size: value for size, value in given.items() if size in named})

@@ -104,6 +104,10 @@ class ModelSpec:
         for name in (f.name for f in dataclasses.fields(self) if f.name.endswith("_args") or f.name == "metrics"):
             if not isinstance(getattr(self, name), Mapping):
                 raise ValueError(f"{name} must map names to values, got {getattr(self, name)!r}")
+            try:
+                json.dumps(getattr(self, name))
+            except TypeError as error:
+                raise ValueError(f"{name} must hold plain values, which a config can keep: {error}") from None
         for name, least in (("mean", None), ("std", 0)):
             values = getattr(self, name)
             if not isinstance(values, tuple) or len(values) != 3 or not all(is_number(v, least) for v in values):

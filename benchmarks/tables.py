@@ -81,17 +81,16 @@ def dry_run(rows: Sequence[Row], size: str | None, frames: int, side: int) -> It
 
 
 def markdown() -> Iterator[str]:
-    yield INTRODUCTION
+    yield from INTRODUCTION.splitlines()
     for table in TABLES:
-        yield f"## Table {table}\n"
-        yield "| row | call | parameters | the paper prints | |"
+        yield from ("", f"## Table {table}", "")
+        yield "| row | call | parameters | the paper prints | remark |"
         yield "|---|---|---|---|---|"
         for row in (row for row in ROWS if row.table == table):
             call = f"`{row.call()}`" if row.model else "–"
             printed = "–" if row.parameters is None else str(row.parameters)
             remark = row.remark or ("" if row.model else "not in the library yet")
             yield f"| {row.label} | {call} | {millions(row)} | {printed} | {remark} |"
-        yield ""
 
 
 def main() -> None:

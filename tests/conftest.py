@@ -1,4 +1,6 @@
 import json
+from contextlib import ExitStack
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -7,6 +9,16 @@ from PIL import Image
 
 import amge
 from amge.muscles import REGION_IDS
+from amge.registry import MODELS, PARTS
+
+
+@pytest.fixture
+def registry():
+    """Names that a test registers are forgotten after it."""
+    with ExitStack() as stack:
+        for known in (MODELS, *PARTS.values()):
+            stack.enter_context(patch.dict(known))
+        yield
 
 
 @pytest.fixture(scope="session")

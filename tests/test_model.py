@@ -10,7 +10,6 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 import amge
-from amge import registry as names
 from amge import zoo
 from amge.data.modality import rgb_diff
 from amge.muscles import REGION_IDS
@@ -26,14 +25,6 @@ def random_video(frames=12, seed=0):
 
 def without_gradient(model):
     return [name for name, p in model.named_parameters() if p.grad is None or not p.grad.isfinite().all()]
-
-
-@pytest.fixture
-def registry(monkeypatch):
-    """Names that a test registers are forgotten after it."""
-    for known in (names.MODELS, *names.PARTS.values()):
-        for name, value in dict(known).items():
-            monkeypatch.setitem(known, name, value)
 
 
 # Building

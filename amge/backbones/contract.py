@@ -24,7 +24,11 @@ class BackboneOutput(NamedTuple):
 
 
 class Backbone(nn.Module):
-    """The sizes that a backbone states, and its call. A module that has them need not inherit from this."""
+    """The sizes that a backbone states, and its call. A module that has them need not inherit from this.
+
+    `embed_dims` and `reduces` matter to distillation alone. Patches go through the grid with time outermost and width
+    innermost. Tokens and patches come out ready for a head: normalised, if the network has a last norm.
+    """
 
     token_dim: int
     """Channels of the tokens that it takes."""

@@ -11,10 +11,18 @@ class Teacher(nn.Module):
 
     Args:
         model: of the teacher's modality. To teach tokens it has one bank, the sender.
+
+    Raises:
+        ValueError: for a module that is no `MuscleModel`: freeze it yourself, and give its tokens to a loss.
     """
 
     def __init__(self, model: MuscleModel) -> None:
         super().__init__()
+        if not hasattr(model, "forward_signals"):
+            raise ValueError(
+                f"a Teacher wraps a MuscleModel, got {type(model).__name__}; of another model, freeze it and give its "
+                f"tokens to TokenDistillation or its logits to LogitDistillation"
+            )
         self.model = model.requires_grad_(False)
         self.train(False)
 

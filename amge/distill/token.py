@@ -23,7 +23,8 @@ class TokenDistillation(nn.Module):
     The softmax runs over the tokens (token-wise, TW, the best row of Table 4: each channel of each sample is a
     distribution over the `M` tokens), over the channels (CW: each token is a distribution), or over both together
     (full, FP: each sample is one). The divergence, KL(teacher ‖ student), sums over what the softmax runs over and
-    averages over the rest; it is zero for equal tokens and positive otherwise. No gradient reaches the teacher.
+    averages over the rest; it is zero for equal tokens and positive otherwise. No gradient reaches the teacher. Of
+    tokens that are all nearly alike a softmax over tokens says little: start them apart.
 
     The form "official" is the loss of the official code: temperature 10, a mean over all elements, times 0.9 · 10²,
     and the sum over blocks divided by 16 whatever their number.

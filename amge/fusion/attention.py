@@ -5,6 +5,8 @@ Shapes: `B` batch, `M` and `L` tokens, `C` channels.
 
 from torch import Tensor, nn
 
+from amge.fusion.shapes import check_heads
+
 
 class AttentionLayer(nn.Module):
     """Pre-norm attention of tokens to themselves or to a context, then an MLP, each with its shortcut.
@@ -21,9 +23,7 @@ class AttentionLayer(nn.Module):
 
     def __init__(self, dim: int, num_heads: int = 1, mlp_ratio: float = 4.0, dropout: float = 0.0) -> None:
         super().__init__()
-        if num_heads < 1 or dim % num_heads:
-            divisors = [n for n in range(1, min(dim, 16) + 1) if dim % n == 0]
-            raise ValueError(f"num_heads={num_heads} does not divide dim={dim}; these do: {divisors}")
+        check_heads(dim, num_heads)
         hidden = int(dim * mlp_ratio)
         self.norm1 = nn.LayerNorm(dim)
         self.attention = nn.MultiheadAttention(dim, num_heads, dropout, batch_first=True)

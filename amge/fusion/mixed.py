@@ -9,7 +9,7 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from amge.fusion.shapes import same_shape
+from amge.fusion.shapes import check_heads, same_shape
 
 
 class Mixed(nn.Module):
@@ -32,8 +32,7 @@ class Mixed(nn.Module):
 
     def __init__(self, dim: int, num_heads: int = 1, scale: float | None = 0.8, mlp_ratio: float = 4.0) -> None:
         super().__init__()
-        if num_heads < 1 or dim % num_heads:
-            raise ValueError(f"num_heads={num_heads} does not divide dim={dim}")
+        check_heads(dim, num_heads)
         hidden = int(dim * mlp_ratio)
         self.out_channels = dim
         self.num_heads, self.scale = num_heads, scale

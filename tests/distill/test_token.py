@@ -32,6 +32,54 @@ def test_numbers(temperature):
     assert loss.item() == pytest.approx(np.mean(blocks), rel=1e-5)
 
 
+@pytest.mark.parametrize("axis", ["token", "channel", "full"])
+@pytest.mark.parametrize("form", ["paper", "official"])
+def test_the_axis_says_what_makes_one_distribution(axis, form):
+    """Every distribution by itself: columns, rows, or the whole of a 3 x 4 sample."""
+    student, teacher = tokens(seed=1), tokens(seed=2)
+    temperature, blocks = 3.0, []
+    for mine, theirs in zip(student, teacher, strict=True):
+        divergences = []
+        for q, p in zip(mine.double().numpy(), theirs.double().numpy(), strict=True):
+            parts = {"token": zip(p.T, q.T, strict=True), "channel": zip(p, q, strict=True), "full": [(p, q)]}[axis]
+            for one, other in parts:
+                one, other = softmax(one / temperature), softmax(other / temperature)
+                divergences.append((one * np.log(one / other)).sum())
+        blocks.append(np.mean(divergences) if form == "paper" else np.sum(divergences) / mine.numel())
+    expected = np.mean(blocks) if form == "paper" else np.sum(blocks) * 0.9 * temperature**2 / 16
+    loss = TokenDistillation(temperature, axis=axis, form=form, weight=0.5)
+    assert loss(student, teacher).item() == pytest.approx(0.5 * expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("axis", ["token", "channel", "full"])
+def test_every_axis_is_zero_for_equal_tokens_and_teaches_the_student_alone(axis):
+    loss, student, teacher = TokenDistillation(axis=axis), tokens(seed=1), tokens(seed=2)
+    assert loss(student, student).item() == pytest.approx(0, abs=1e-7)
+    sides = [[t.requires_grad_() for t in side] for side in (student, teacher)]
+    loss(*sides).backward()
+    assert loss(*sides).item() > 1e-2
+    assert all(t.grad.abs().sum() > 0 for t in student) and all(t.grad is None for t in teacher)
+
+
+def test_axes_differ_in_the_shifts_that_they_do_not_see():
+    student = tokens()
+    shifts = {"token": torch.randn(2, 1, 4), "channel": torch.randn(2, 3, 1), "full": torch.randn(2, 1, 1)}
+    seen = {
+        axis: {
+            by
+            for by, shift in shifts.items()
+            if TokenDistillation(axis=axis)(student, [t + shift for t in student]) > 1e-3
+        }
+        for axis in shifts
+    }
+    assert seen == {"token": {"channel"}, "channel": {"token"}, "full": {"token", "channel"}}
+
+
+def test_unknown_axis():
+    with pytest.raises(ValueError, match="unknown softmax axis of the distillation 'tokens'; did you mean 'token'"):
+        TokenDistillation(axis="tokens")
+
+
 def test_zero_for_equal_tokens_only():
     loss, student = TokenDistillation(), tokens()
     assert loss(student, tokens()).item() == pytest.approx(0, abs=1e-7)

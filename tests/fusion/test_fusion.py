@@ -148,6 +148,95 @@ def test_mctf_hidden_width_follows_the_ratio():
     assert fusion(*two_sets()).shape == (BATCH, TOKENS, fusion.out_channels)
 
 
+SUBSETS = [("self",), ("mr",), ("rm",), ("self", "mr"), ("self", "rm"), ("mr", "rm"), ("self", "mr", "rm")]
+"""The cases of Table 11, in its order."""
+
+
+@pytest.mark.parametrize("attentions", SUBSETS)
+def test_a_subset_of_attentions_is_all_of_them_with_the_other_projections_zeroed(attentions):
+    main, receiver = two_sets()
+    whole, part = mctf(num_heads=2).eval(), MCTF(CHANNELS, num_heads=2, attentions=attentions).eval()
+    kept = {"self": ("proj_main.mm", "proj_receiver.rr"), "mr": ("_main.mr", "_receiver.mr"), "rm": (".rm",)}
+    for name, parameter in whole.attention.named_parameters():
+        if name.startswith(("proj_main", "proj_receiver")) and not any(k in name for a in attentions for k in kept[a]):
+            parameter.data.zero_()
+    part.load_state_dict({key: value for key, value in whole.state_dict().items() if key in part.state_dict()})
+    torch.testing.assert_close(part(main, receiver), whole(main, receiver))
+    projections = [key for key in part.state_dict() if key.startswith(("attention.proj_main", "attention.proj_rec"))]
+    assert len(projections) == 4 * len(attentions)
+
+
+def test_each_subset_says_something_else():
+    main, receiver = two_sets()
+    whole = mctf().state_dict()
+    given = []
+    for attentions in SUBSETS:
+        part = MCTF(CHANNELS, attentions=attentions).eval()
+        part.load_state_dict({key: value for key, value in whole.items() if key in part.state_dict()})
+        given.append(part(main, receiver))
+    assert min((a - b).abs().max() for i, a in enumerate(given) for b in given[:i]) > 1e-3
+
+
+@pytest.mark.parametrize("attentions", SUBSETS)
+def test_every_subset_commutes_with_an_order_of_the_tokens(attentions):
+    main, receiver = two_sets(tokens=5)
+    order = torch.tensor([3, 0, 4, 1, 2])
+    fusion = mctf(attentions=attentions, num_heads=2).eval()
+    fused = fusion(main, receiver)
+    assert torch.allclose(fusion(main[:, order], receiver[:, order]), fused[:, order], atol=1e-5)
+    rows = mctf(attentions=attentions, token_affine=True, num_tokens=5).eval()  # a scale for each token knows its place
+    assert not torch.allclose(rows(main[:, order], receiver[:, order]), rows(main, receiver)[:, order], atol=1e-2)
+
+
+@pytest.mark.parametrize("num_heads", [3, 5])
+def test_heads_that_do_not_divide_the_channels_get_the_next_width_that_they_do(num_heads):
+    main, receiver = two_sets()
+    fusion = mctf(num_heads=num_heads).eval()
+    width = num_heads * -(-CHANNELS // num_heads)
+    assert fusion.attention.qkv_main.weight.shape == (3 * width, CHANNELS)
+    assert fusion.attention.proj_main["mm"].weight.shape == (CHANNELS, width)
+    heads = width // num_heads
+    q, k, v = fusion.attention.qkv_main(fusion.norm_main(main)).split(width, dim=-1)
+    seen = {}
+    fusion.attention.proj_main["mm"].register_forward_pre_hook(lambda _m, inputs: seen.update(mm=inputs[0]))
+    fused = fusion(main, receiver)
+    assert fused.shape == main.shape
+    for head in range(num_heads):
+        part = slice(head * heads, (head + 1) * heads)
+        weights = (0.8 * q[..., part] @ k[..., part].transpose(1, 2)).softmax(dim=-1)
+        torch.testing.assert_close(seen["mm"][..., part], weights @ v[..., part])
+
+
+@pytest.mark.parametrize("num_heads", [2, 4])
+def test_heads_do_not_matter_where_there_is_nothing_to_choose(num_heads):
+    """With one key the softmax is 1, with equal scores it is uniform: however many heads, the values are the same."""
+    one_head, heads = mctf(), MCTF(CHANNELS, num_heads=num_heads)
+    heads.load_state_dict(one_head.state_dict())
+    one_head.eval(), heads.eval()
+    single = two_sets(tokens=1)
+    torch.testing.assert_close(heads(*single), one_head(*single))
+    several = two_sets()
+    assert not torch.allclose(heads(*several), one_head(*several), atol=1e-3)
+    for fusion in (one_head, heads):
+        for qkv in (fusion.attention.qkv_main, fusion.attention.qkv_receiver):
+            qkv.weight.data[:CHANNELS] = 0  # queries
+    torch.testing.assert_close(heads(*several), one_head(*several))
+
+
+@pytest.mark.parametrize(
+    "attentions, message",
+    [
+        ((), "attentions must be distinct names"),
+        (("self", "self"), "attentions must be distinct names"),
+        ("self", "attentions must be distinct names"),
+        (("self", "mm"), "unknown attention of MCTF 'mm'; .*valid: self, mr, rm"),
+    ],
+)
+def test_other_attentions_are_refused(attentions, message):
+    with pytest.raises(ValueError, match=message):
+        MCTF(CHANNELS, attentions=attentions)
+
+
 @pytest.mark.parametrize("num_heads", [0, -1])
 def test_mctf_needs_a_head(num_heads):
     with pytest.raises(ValueError, match="num_heads must be 1 or more"):
