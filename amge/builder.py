@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from amge.backbones.contract import Backbone
 from amge.errors import one_of
@@ -18,7 +18,7 @@ from amge.zoo import list_models, spec
 
 def make_backbone(spec: ModelSpec) -> Backbone:
     """The backbone, or both streams, of a spec."""
-    sizes = {"frames": spec.frames, "size": spec.size}
+    sizes = {"frames": spec.frames, "size": spec.size, "with_tokens": bool(spec.banks)}
     major = make("backbone", spec.backbone, spec.backbone_args, **sizes)
     if spec.streams is None:
         return major
@@ -43,10 +43,18 @@ def auxiliary_backbone(spec: ModelSpec) -> dict[str, Any]:
     return {"backbone": spec.auxiliary_backbone, "backbone_args": spec.auxiliary_backbone_args}
 
 
-def make_head(spec: ModelSpec, in_channels: int) -> nn.Module:
-    """The head of a spec for tokens of so many channels."""
-    sizes = {"in_channels": in_channels, "num_classes": len(spec.labels), "labels": spec.labels}
-    return make("head", spec.head, spec.head_args, num_tokens=spec.tokens if spec.banks else None, **sizes)
+def make_head(spec: ModelSpec, backbone: Any, fusion: Any) -> nn.Module:
+    """The head of a spec for what a backbone and a fusion, or None, give."""
+    sizes = {
+        "in_channels": (fusion or backbone).out_channels,
+        "dim": backbone.out_channels,
+        "num_classes": len(spec.labels),
+        "num_tokens": spec.tokens if spec.banks else None,
+        "labels": spec.labels,
+        "activation": spec.activation,
+        "normed": fusion is None and getattr(backbone, "normed", False),
+    }
+    return make("head", spec.head, spec.head_args, **sizes)
 
 
 def distillation(student: MuscleModel) -> nn.Module:
@@ -60,17 +68,28 @@ def distillation(student: MuscleModel) -> nn.Module:
         raise ValueError(
             f"this model has no distillation; build it with distill=, one of {', '.join(PARTS['distill'])}"
         )
-    sizes = {"reduces": student.backbone.reduces, "banks": spec.banks, "activation": spec.activation}
-    branches = getattr(student.head, "num_branches", 1)
-    return make("distill", spec.distill, spec.distill_args, branches=branches, **sizes)
+    sizes = {
+        "reduces": student.backbone.reduces,
+        "banks": spec.banks,
+        "num_tokens": spec.tokens,
+        "branches": getattr(student.head, "num_branches", 1),
+        "activation": spec.activation,
+    }
+    return make("distill", spec.distill, spec.distill_args, **sizes)
 
 
 def teacher_spec(student: ModelSpec) -> ModelSpec:
-    """The spec of the teacher that a student learns from: its auxiliary modality, one bank, no fusion, no teacher.
+    """The spec of the teacher that a student learns from: its auxiliary modality, one bank, the mean of its tokens as
+    head, no fusion, no teacher.
 
     Assemble it, train it by itself, and wrap it in `amge.distill.Teacher`.
+
+    Raises:
+        ValueError: for something else than a spec.
     """
+    check_spec(student)
     return student.replace(
+        arch=f"{student.arch}-teacher",
         **auxiliary_backbone(student),
         modality=student.auxiliary,
         banks=("sender",) if student.banks else (),
@@ -93,15 +112,55 @@ def assemble(spec: ModelSpec) -> MuscleModel:
     Raises:
         ValueError: for an unknown part, arguments that a part refuses, or parts that do not fit one another.
     """
+    check_spec(spec)
     if torch.get_default_device().type != "meta":
-        try:
-            with torch.device("meta"):
-                _assemble(spec)
-        except ValueError:
-            raise
-        except Exception:  # a part that the meta device can't hold; building it for real tells
-            pass
+        with torch.device("meta"):
+            rehearse(spec)
     return _assemble(spec)
+
+
+def check_spec(spec: ModelSpec) -> None:
+    """Raise `ValueError` unless it is a spec."""
+    if not isinstance(spec, ModelSpec):
+        raise ValueError(f"expected a ModelSpec, such as amge.spec(name) or model.spec, got {spec!r:.80}")
+
+
+def rehearse(spec: ModelSpec) -> None:
+    """Put a model and its teacher together on the default device, and see that each part gives what it states.
+
+    Raises:
+        ValueError: for parts that do not fit one another.
+    """
+    try:
+        model: Any = _assemble(spec)
+        if spec.distill:
+            _assemble(teacher_spec(spec))
+    except ValueError:
+        raise
+    except Exception:  # a part that this device can't hold; building it for real tells
+        return
+    tokens = torch.zeros(1, spec.tokens, model.backbone.out_channels)
+    fused: Tensor | None = tokens
+    if model.fusion:
+        fused = gives(model.fusion, "fusion", (1, spec.tokens, model.fusion.out_channels), tokens, tokens)
+    if fused is not None:
+        gives(model.head, "head", (1, len(spec.labels)), fused)
+
+
+def gives(part: nn.Module, kind: str, shape: tuple[int, ...], *given: Tensor) -> Tensor | None:
+    """What a part gives, or None if it can't run on this device.
+
+    Raises:
+        ValueError: if that has another shape.
+    """
+    try:
+        out = part.eval()(*given)
+    except Exception:  # the device again
+        return None
+    if getattr(out, "shape", None) != shape:
+        got = tuple(out.shape) if isinstance(out, Tensor) else type(out).__name__
+        raise ValueError(f"{kind} {type(part).__name__} must give {shape} for {tuple(given[0].shape)}, it gave {got}")
+    return out
 
 
 def states(part: nn.Module, kind: str, *sizes: str) -> None:
@@ -115,11 +174,17 @@ def _assemble(spec: ModelSpec) -> MuscleModel:
     states(backbone, "backbone", "token_dim", "embed_dims", "reduces", "out_channels")
     bank = TokenBank(spec.tokens, backbone.token_dim, spec.banks) if spec.banks else None
     sizes = {"dim": backbone.out_channels, "num_tokens": spec.tokens}
-    fusion: Any = spec.fusion and make("fusion", spec.fusion, spec.fusion_args, **sizes)
+    is_skeleton = len(layout := getattr(backbone, "input_layout", Backbone.input_layout)) == 5 and layout[-1] == 3
+    if is_skeleton != (spec.modality == "skeleton"):
+        raise ValueError(
+            f"the backbone {spec.backbone!r} takes {'skeletons' if is_skeleton else 'clips'}, the modality is "
+            f"{spec.modality!r}; a teacher's are auxiliary_backbone and auxiliary"
+        )
+    fusion: Any = make("fusion", spec.fusion, spec.fusion_args, **sizes) if spec.fusion else None
     if fusion:
         states(fusion, "fusion", "out_channels")
-    head = make_head(spec, fusion.out_channels if fusion else backbone.out_channels)
-    model = MuscleModel(backbone, bank, fusion or None, head, spec)
+    head = make_head(spec, backbone, fusion)
+    model = MuscleModel(backbone, bank, fusion, head, spec)
     if spec.distill:
         distillation(model)
     return model

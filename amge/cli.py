@@ -119,7 +119,7 @@ def predict(
             results.append(result)
             if video in pictures:
                 picture(result, busiest.frames, pictures[video])
-        except (ValueError, OSError) as error:
+        except (ValueError, OSError, ImportError) as error:
             complain(error)
             failed = True
     if as_json and results:

@@ -124,15 +124,17 @@ class MuscleModel(nn.Module):
         return self.head(features.fused)
 
     def forward_signals(self, clip: Tensor) -> Signals:
-        """A clip `(B, 3, T, H, W)` to what a training loss compares; a head that has branches tells them by a method
-        `branches`."""
+        """A clip `(B, 3, T, H, W)` to what a training loss compares; a head with branches has the methods `branches`
+        (tokens to the logits of each) and `merge` (those to the logits of the model)."""
         return self.signals_of(self.forward_features(clip))
 
     def signals_of(self, features: Features) -> Signals:
         """What a training loss compares, from features."""
-        logits = self.forward_head(features)
-        branches = getattr(self.head, "branches", None)
-        return Signals(features, branches(features.fused) if branches else (logits,), logits)
+        if not hasattr(self.head, "branches"):
+            logits = self.forward_head(features)
+            return Signals(features, (logits,), logits)
+        branches = self.head.branches(features.fused)  # type: ignore[operator]
+        return Signals(features, branches, self.head.merge(*branches))  # type: ignore[operator]
 
     def reset_head(self, num_classes: int, labels: Sequence[str] | None = None) -> None:
         """Replace the head by a fresh one of the same kind for other classes; the rest keeps its weights.
@@ -148,12 +150,16 @@ class MuscleModel(nn.Module):
         """
         from amge.builder import make_head
 
+        if not isinstance(num_classes, int) or isinstance(num_classes, bool) or num_classes < 1:
+            raise ValueError(f"num_classes must be a whole number from 1 up, got {num_classes!r}")
+        if isinstance(labels, str):
+            raise ValueError(f"labels must be a tuple of names, got the string {labels!r}")
         labels = tuple(f"class_{i}" for i in range(num_classes)) if labels is None else tuple(labels)
         if len(labels) != num_classes:
             raise ValueError(f"{num_classes} classes need as many labels, got {len(labels)}")
         spec = self._spec().replace(labels=labels, tag=None, metrics={})
         like = next(self.parameters())
-        head = make_head(spec, (self.fusion or self.backbone).out_channels)  # type: ignore[arg-type]
+        head = make_head(spec, self.backbone, self.fusion)
         self.head = head.to(like.device, like.dtype).train(self.training)
         self.spec = spec
 
@@ -165,7 +171,9 @@ class MuscleModel(nn.Module):
         return self.forward_head(self.forward_features(clip))
 
     def preprocess(self, source: Source) -> Tensor:
-        """A video to a normalised clip `(B, 3, T, H, W)`, one row per window; a short video is one window.
+        """A video to what the model takes, one row per window; a short video is one window.
+
+        That is a normalised clip `(B, 3, T, H, W)` in the model's modality; in both, side by side, for two streams.
 
         Args:
             source: path of a video or of a folder of images, or raw frames, uint8 `(T, H, W, 3)`.
@@ -179,8 +187,8 @@ class MuscleModel(nn.Module):
         """Region to probability, the mean over the windows of a long video.
 
         Args:
-            source: as for `preprocess`; or what `preprocess` gave, a float `(B, 3, T, H, W)` or `(3, T, H, W)`. Models
-                of other modalities than RGB compute them from it, except skeletons: give those as `(B, P, T, V, 3)`.
+            source: as for `preprocess`; or what the model itself takes, such as `preprocess` gave, a float
+                `(B, 3, T, H, W)` or `(3, T, H, W)`, or skeletons `(B, P, T, V, 3)`.
 
         Raises:
             VideoError: (a `ValueError`) if the source cannot be read; says why.
@@ -237,7 +245,7 @@ class MuscleModel(nn.Module):
         ):
             raise ValueError(
                 f"expected {'a clip' if layout[-1] == 'W' else 'skeletons'} ({', '.join(map(str, layout))}), got "
-                f"{tuple(clip.shape)}; model.preprocess makes a clip from a video or from uint8 frames (T, H, W, 3)"
+                f"{tuple(clip.shape)}; model.preprocess makes it from a video or from uint8 frames (T, H, W, 3)"
             )
         if not clip.is_floating_point():
             raise ValueError(f"expected a normalised floating-point clip, got {clip.dtype}; model.preprocess makes one")
@@ -254,11 +262,12 @@ class MuscleModel(nn.Module):
                 f"{spec.name} takes skeletons (B, P, T, V, 3), not video: give model(...) or predict those"
             )
         for window in windows(source, spec.frames, seconds=spec.seconds, progress=progress):
-            yield window, to_clip(window.frames, spec.size, spec.mean, spec.std)
+            clip = to_clip(window.frames, spec.size, spec.mean, spec.std)[None]
+            yield window, torch.cat([from_rgb(clip, modality) for modality in spec.modalities], dim=1)[0]
 
     @torch.inference_mode()
     def _probabilities(self, clip: Tensor) -> Tensor:
-        """An RGB clip `(B, 3, T, H, W)`, or skeletons, to probabilities `(B, K)`, in eval mode whatever the mode."""
+        """What the model takes to probabilities `(B, K)`, in eval mode whatever mode the model is in."""
         if not len(clip):
             raise ValueError(f"expected at least one clip, got {tuple(clip.shape)}")
         spec, training = self._spec(), [module for module in self.modules() if module.training]
@@ -266,8 +275,6 @@ class MuscleModel(nn.Module):
         clip = clip.to(parameter.device, parameter.dtype)
         self.eval()
         try:
-            if spec.modality != "skeleton":
-                clip = torch.cat([from_rgb(clip, modality) for modality in spec.modalities], dim=1)
             logits = self(clip).float()
         finally:
             for module in training:

@@ -3,6 +3,7 @@
 Where the paper leaves a choice open or contradicts itself, a remark says what was read and why.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,7 +26,7 @@ class Row:
     label: str
     """As printed."""
     model: str | None
-    """Name of a model; None: the library has no such model yet."""
+    """Name of a model; None: a constant or random prediction, which needs none."""
     overrides: Mapping[str, Any] = field(default_factory=dict)
     """Fields of the spec to replace."""
     parameters: float | None = None
@@ -36,23 +37,34 @@ class Row:
         """The model at the paper's size, or another, such as `tiny`.
 
         Raises:
-            ValueError: if the library has no such model.
+            ValueError: for a row without a model.
         """
         if self.model is None:
-            raise ValueError(f"table {self.table}, {self.label!r}: the library has no such model yet")
-        return self.model.replace("-small", f"-{size}").replace("-base", f"-{size}") if size else self.model
+            raise ValueError(
+                f"table {self.table}, {self.label!r}: a constant or random prediction, which needs no model"
+            )
+        if size is None:
+            return self.model
+        return re.sub(r"-(small|base|r50)(?=-|$)|$", f"-{size}", self.model, count=1)
 
     def call(self, size: str | None = None) -> str:
         """The call that builds it, as text."""
-        arguments = "".join(f", {key}={value!r}" for key, value in self.overrides.items())
+        arguments = "".join(f", {key}={value!r}" for key, value in self.changes(size).items())
         return f'amge.build("{self.name(size)}"{arguments})'.replace(repr(ACTIVITIES), "activities").replace("'", '"')
 
+    def changes(self, size: str | None = None) -> dict[str, Any]:
+        """The overrides; arguments of the backbone are added to those of the named model."""
+        changes = dict(self.overrides)
+        if "backbone_args" in changes:
+            changes["backbone_args"] = {**spec(self.name(size)).backbone_args, **changes["backbone_args"]}
+        return changes
+
     def spec(self, size: str | None = None) -> ModelSpec:
-        return spec(self.name(size)).replace(**self.overrides)
+        return spec(self.name(size)).replace(**self.changes(size))
 
     def build(self, size: str | None = None) -> MuscleModel:
         """The model, with random weights."""
-        return build(self.name(size), **self.overrides)
+        return build(self.name(size), **self.changes(size))
 
     def teacher_spec(self, size: str | None = None) -> ModelSpec | None:
         """The spec of its teacher, if it has one."""
@@ -61,25 +73,24 @@ class Row:
 
 
 def _table_2() -> Iterator[Row]:
-    for label, millions in (
-        ("Random", 0.0),
-        ("All Ones", 0.0),
-        ("All Zeros", 0.0),
-        ("ST-GCN", 2.6),
-        ("CTR-GCN", 1.4),
-        ("HD-GCN", 0.8),
-        ("C2D (R50)", 23.5),
-        ("I3D (R50)", 20.4),
-        ("Slow (R50)", 24.3),
-        ("SlowFast (R50)", 25.3),
+    for label in ("Random", "All Ones", "All Zeros"):
+        yield Row(2, label, None, parameters=0.0)
+    for label, model, millions, remark in (
+        ("ST-GCN", "st-gcn", 2.6, "3.08 in the reference code, with importance weights"),
+        ("CTR-GCN", "ctr-gcn", 1.4, ""),
+        ("HD-GCN", "hd-gcn", 0.8, "1.29 in the reference code"),
+        ("C2D (R50)", "c2d-r50", 23.5, ""),
+        ("I3D (R50)", "i3d-r50", 20.4, "27.26 in pytorchvideo"),
+        ("Slow (R50)", "slow-r50", 24.3, "31.68 in pytorchvideo"),
+        ("SlowFast (R50)", "slowfast-r50", 25.3, "33.69 in pytorchvideo"),
+        ("MViTv2-S", "mvitv2-small", 34.2, ""),
+        ("MViTv2-B", "mvitv2-base", 51.2, ""),
+        ("VideoSwin-S", "videoswin-small", 50.0, ""),
+        ("VideoSwin-B", "videoswin-base", 88.0, ""),
+        ("TransM³E-Small", "transm3e-small", 44.4, ""),
+        ("TransM³E-Base", "transm3e-base", 60.7, ""),
     ):
-        yield Row(2, label, None, parameters=millions)
-    yield Row(2, "MViTv2-S", "mvitv2-small", parameters=34.2)
-    yield Row(2, "MViTv2-B", "mvitv2-base", parameters=51.2)
-    yield Row(2, "VideoSwin-S", None, parameters=50.0)
-    yield Row(2, "VideoSwin-B", None, parameters=88.0)
-    yield Row(2, "TransM³E-Small", "transm3e-small", parameters=44.4)
-    yield Row(2, "TransM³E-Base", "transm3e-base", parameters=60.7)
+        yield Row(2, label, model, parameters=millions, remark=remark)
 
 
 def _table_3() -> Iterator[Row]:
@@ -111,7 +122,8 @@ def _table_5() -> Iterator[Row]:
         ("CrossAttention", "cross-attention"),
         ("AttentionBottleNeck", "bottleneck"),
     ):
-        yield Row(5, label, "transm3e-small", {"fusion": fusion})
+        remark = "printed with the numbers of Table 3 without MCTF, where C.1 says mean" if fusion == "concat" else ""
+        yield Row(5, label, "transm3e-small", {"fusion": fusion}, remark=remark)
     yield Row(5, "TransM³E-Small", "transm3e-small")
 
 
@@ -130,9 +142,9 @@ def _table_6() -> Iterator[Row]:
         ("MixedFusion", "patch-mixed"),
     ):
         yield Row(6, label, "mvitv2-small-mct", {"streams": streams})
-    deit = {"banks": ("main", "receiver"), "fusion": "concat", "head": "deit", "distill": "deit-hard"}
+    deit = {"banks": ("main", "receiver"), "fusion": "concat", "head": "deit", "distill": "deit-hard", "pairing": 1}
     yield Row(6, "DeiT", "mvitv2-small", deit, remark="hard decisions, DeiT's best; 'deit-soft' for the other")
-    yield Row(6, "ConventionalKD", "mvitv2-small", {"distill": "logits"})
+    yield Row(6, "ConventionalKD", "mvitv2-small", {"distill": "logits", "pairing": 1})
     yield Row(6, "Ours", "transm3e-small")
 
 
@@ -143,14 +155,15 @@ def _table_7() -> Iterator[Row]:
 
 def _table_8() -> Iterator[Row]:
     yield Row(8, "MViTv2-S", "mvitv2-small")
-    yield Row(8, "MViTv2-S + MCT", "mvitv2-small-mct", {"head": "class-aligned"})
+    aligned = {"head": "class-aligned", "backbone_args": {"norm": False}}
+    remark = "without the last layer norm, after which the mean over channels is zero"
+    yield Row(8, "MViTv2-S + MCT", "mvitv2-small-mct", aligned, remark=remark)
     yield Row(8, "Ours (With only MCTs)", "mvitv2-small-mct")
 
 
 def _table_9() -> Iterator[Row]:
     for tokens in (1, 5, 10, 15, 20, 25, 30):
-        remark = "no teacher: 1 and 20 are printed with the numbers of tables 2 and 7" if tokens in (1, 20) else ""
-        yield Row(9, str(tokens), "mvitv2-small-mct", {"tokens": tokens}, remark=remark)
+        yield Row(9, str(tokens), "mvitv2-small-mct", {"tokens": tokens})
 
 
 def _table_10() -> Iterator[Row]:
@@ -189,11 +202,38 @@ def _table_13() -> Iterator[Row]:
 
 def _table_14() -> Iterator[Row]:
     look_up = {"head": "look-up", "head_args": {"activities": ACTIVITIES}, "activation": "sigmoid"}
-    yield Row(14, "HAR Lookup", "mvitv2-small", look_up, remark="activities: name to regions, of the training set")
+    yield Row(14, "HAR Lookup", "mvitv2-small", look_up)
     yield Row(14, "MViTv2", "mvitv2-small")
     yield Row(14, "Ours", "transm3e-small")
 
 
+TITLES = {
+    2: "the benchmark",
+    3: "the parts of TransM³E, one by one",
+    4: "where and over what MCTKD distils",
+    5: "token fusions",
+    6: "fusion of two modalities, and other distillation",
+    7: "one modality alone",
+    8: "class-aligned tokens (Xu et al.) against MCTs",
+    9: "tokens per bank",
+    10: "heads of MCTF",
+    11: "attentions of MCTF",
+    12: "major and auxiliary modality",
+    13: "pairing of two clips with their auxiliary clips",
+    14: "action recognition and a look-up table",
+}
+NOTES = {
+    3: "Two printed rows carry the same tick marks; the labels here follow the text.",
+    4: "Plain KD has no receiver (figure 6 c). Without MCTF the tokens are averaged (C.1).",
+    6: "The second modality, of the stream or the teacher, is the default of `auxiliary`: RGB differences. Two-stream "
+    "models have 20 tokens in each stream, so that attention has something to choose from; DeiT and ConventionalKD "
+    "have MViTv2-S's one, and pair each clip with its own auxiliary clip, as C.7 speaks of MCTKD alone.",
+    9: "C.3 says without MCTF, which would leave MCTKD. But the row of 1 has the numbers of MViTv2-S in Table 2, and "
+    "that of 20 those of RGB in Table 7, where there is no second modality: so no teacher here.",
+    10: "Arguments replace those of the named model as a whole, hence `token_affine`.",
+    11: "`self` are the attentions mm and rr, `mr` main on receiver, `rm` receiver on main, each for both results.",
+    14: "`activities` maps the name of each training activity to its regions.",
+}
 TABLES = {
     2: _table_2,
     3: _table_3,

@@ -9,7 +9,8 @@ from torch import nn
 
 from amge.backbones.frames import timm_frames
 from amge.backbones.mvit import MViT, mvitv2
-from amge.backbones.skeleton import joint_mixer
+from amge.backbones.skeleton import ctr_gcn, hd_gcn, joint_mixer, st_gcn
+from amge.backbones.video import TEMPORAL_STRIDE, cnn, video_swin
 from amge.distill.logits import LogitDistillation, PredictionDistillation
 from amge.distill.placement import PLACEMENTS, FeatureDistillation
 from amge.distill.token import AXES, TokenDistillation
@@ -22,19 +23,45 @@ Part = TypeVar("Part", bound=Callable[..., nn.Module])
 
 
 def token_distillation(
-    placement: str, axis: str, reduces: tuple[bool, ...], banks: tuple[str, ...], target: str = "receiver", **loss: Any
+    placement: str,
+    axis: str,
+    reduces: tuple[bool, ...],
+    banks: tuple[str, ...],
+    num_tokens: int,
+    target: str = "receiver",
+    temperature: float | None = None,
+    weight: float = 1.0,
+    form: str = "paper",
 ) -> FeatureDistillation:
-    """A row of Table 4; `loss` are arguments of `TokenDistillation`."""
-    return FeatureDistillation(reduces, banks, placement, target, TokenDistillation(axis=axis, **loss))
+    """A row of Table 4."""
+    if axis == "token" and num_tokens == 1:
+        raise ValueError(
+            f"a softmax over one token says nothing; take distill='{placement}-channel' or '{placement}-full', or "
+            f"tokens=2 or more"
+        )
+    loss = TokenDistillation(temperature, axis, weight, form)
+    return FeatureDistillation(reduces, banks, placement, target, patches=target == "main", loss=loss)
 
 
-def logit_distillation(hard: bool, token: bool, branches: int, activation: str, **loss: Any) -> PredictionDistillation:
-    """KD rows of Table 6; `loss` are arguments of `LogitDistillation`."""
-    return PredictionDistillation(branches, token, LogitDistillation(hard, activation=activation, **loss))
+def logit_distillation(
+    hard: bool, token: bool, branches: int, activation: str, temperature: float = 1.0, weight: float = 1.0
+) -> PredictionDistillation:
+    """KD rows of Table 6."""
+    return PredictionDistillation(branches, token, LogitDistillation(hard, temperature, weight, activation))
 
 
 PARTS: dict[str, dict[str, Callable[..., nn.Module]]] = {
-    "backbone": {"timm-frames": timm_frames, "mvit": MViT, "mvitv2": mvitv2, "joint-mixer": joint_mixer},
+    "backbone": {
+        "timm-frames": timm_frames,
+        "mvit": MViT,
+        "mvitv2": mvitv2,
+        **{kind: partial(cnn, kind) for kind in TEMPORAL_STRIDE},
+        "video-swin": video_swin,
+        "st-gcn": st_gcn,
+        "ctr-gcn": ctr_gcn,
+        "hd-gcn": hd_gcn,
+        "joint-mixer": joint_mixer,
+    },
     "fusion": {
         "mctf": MCTF,
         "sum": Sum,
@@ -72,10 +99,14 @@ def same_code(one: Callable, other: Callable) -> bool:
 def register(kind: str, name: str) -> Callable[[Part], Part]:
     """Decorator that makes a part known to specs under `name`.
 
-    Besides the spec's own `<kind>_args`, the builder offers a `backbone` `frames` and `size`, a `fusion` `dim` and
-    `num_tokens`, a `head` `in_channels`, `num_classes`, `num_tokens` and `labels`, a `distill` (student signals and
-    teacher signals to a scalar) the student's `reduces`, `banks`, `branches` and `activation`; a part gets those that
-    its signature names.
+    Besides the spec's own `<kind>_args`, the builder offers a part those of these that its signature names:
+
+    - a `backbone` `frames`, `size` and `with_tokens` (whether there is a bank);
+    - a `fusion` `dim` and `num_tokens`;
+    - a `head` `in_channels`, `num_classes`, `num_tokens`, `labels`, `activation`, `dim` (channels of the tokens before
+      a fusion) and `normed` (whether a layer norm is the last that they pass);
+    - a `distill` (signals of student and teacher to a scalar) the student's `reduces`, `banks`, `num_tokens`,
+      `branches` and `activation`.
 
     Args:
         kind: `backbone`, `fusion`, `head` or `distill`.
@@ -113,7 +144,14 @@ def make(kind: str, name: str, chosen: Mapping[str, Any], **given: Any) -> Any:
     except ValueError as error:
         raise ValueError(f"{error}; if it is a part of your own, import the module that registers it first") from None
     named = inspect.signature(constructor).parameters
+    refused = f"{kind} {name!r} does not take these arguments"
+    if all(parameter.kind is not parameter.VAR_KEYWORD for parameter in named.values()):
+        for argument in chosen:
+            try:
+                one_of("argument", argument, [each for each in named if each not in given])
+            except ValueError as error:
+                raise ValueError(f"{refused}: {error}") from None
     try:
         return constructor(**chosen, **{size: value for size, value in given.items() if size in named})
     except TypeError as error:
-        raise ValueError(f"{kind} {name!r} does not take these arguments: {error}") from error
+        raise ValueError(f"{refused}: {error}") from error

@@ -13,6 +13,7 @@ from amge.muscles import REGION_IDS
 
 ACTIVATIONS = ("sigmoid", "softmax")
 PAIRINGS = (1, 2, 3, 4)
+"""Cases of Table 13."""
 
 
 def is_number(value: object, above: float | None = None) -> bool:
@@ -35,8 +36,8 @@ class ModelSpec:
     """Registered name; its constructor takes `backbone_args`, `frames` and `size`."""
     backbone_args: Mapping[str, Any] = field(default_factory=dict)
     banks: tuple[str, ...] = ("main",)
-    """Token banks in the order of the sequence; two of them are fused, the first as `main`. None: the head takes the
-    patches."""
+    """Token banks in the order of the sequence; two of them are fused, the first as `main`. None, `()`: the head takes
+    the patches."""
     tokens: int = len(REGION_IDS)
     """Muscle tokens per bank, `M`."""
     fusion: str | None = None
@@ -85,18 +86,31 @@ class ModelSpec:
     metrics: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        for field_ in dataclasses.fields(self):  # as JSON would give them back
+            object.__setattr__(self, field_.name, _tuples(getattr(self, field_.name)))
         one_of("activation", self.activation, ACTIVATIONS)
         one_of("modality", self.modality, MODALITIES)
         one_of("auxiliary modality", self.auxiliary, MODALITIES)
-        if self.pairing not in PAIRINGS:
+        for name in ("arch", "backbone", "head"):
+            if not isinstance(getattr(self, name), str) or not getattr(self, name):
+                raise ValueError(f"{name} must be a name, got {getattr(self, name)!r}")
+        for part in ("fusion", "streams", "auxiliary_backbone", "distill"):
+            if getattr(self, part) is None and getattr(self, f"{part}_args"):
+                raise ValueError(f"{part}_args={getattr(self, f'{part}_args')!r} have no {part} to go to")
+        if self.streams and (self.modality == self.auxiliary or "skeleton" in self.modalities):
+            raise ValueError(f"two streams see two different kinds of clips, got {' and '.join(self.modalities)}")
+        if self.streams == "late" and self.streams_args:
+            raise ValueError("late streams take no streams_args; the fusion's are fusion_args")
+        if self.pairing not in PAIRINGS or not isinstance(self.pairing, int) or isinstance(self.pairing, bool):
             raise ValueError(f"pairing is a case of Table 13, one of {PAIRINGS}; got {self.pairing!r}")
         for name in ("tokens", "frames", "size"):
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise ValueError(f"{name} must be a whole number from 1 up, got {value!r}")
         for name in ("labels", "banks"):
-            if isinstance(getattr(self, name), str):
-                raise ValueError(f"{name} must be a tuple of names, got the string {getattr(self, name)!r}")
+            names = getattr(self, name)
+            if not isinstance(names, (tuple, list)) or not all(isinstance(n, str) and n for n in names):
+                raise ValueError(f"{name} must be a tuple of names, got {names!r}")
         if not self.labels or len(set(self.labels)) != len(self.labels):
             raise ValueError("labels must be distinct names, at least one")
         if not is_number(self.threshold) or not 0 <= self.threshold <= 1:
@@ -132,6 +146,7 @@ class ModelSpec:
 
     def replace(self, **overrides: Any) -> "ModelSpec":
         """A copy with other values. Arguments go with their part: another part starts from none unless they are given.
+        Tokens for a model without a bank give it one.
 
         Raises:
             ValueError: for an unknown field, with the closest names.
@@ -144,6 +159,8 @@ class ModelSpec:
             for part, value in overrides.items()
             if f"{part}_args" in fields and value != getattr(self, part)
         }
+        if "tokens" in overrides and not self.banks:
+            fresh["banks"] = ("main",)
         return dataclasses.replace(self, **(fresh | overrides))
 
     def to_json(self) -> str:
@@ -166,13 +183,13 @@ class ModelSpec:
         for name in values:
             one_of("spec field", name, fields)
         try:
-            return cls(**_tuples(values))
+            return cls(**values)
         except TypeError as error:
             raise ValueError(f"not a model spec: {error}") from None
 
 
 def _tuples(value: Any) -> Any:
-    """Lists of JSON as the tuples that they were, at any depth."""
+    """Lists as tuples, at any depth."""
     if isinstance(value, dict):
         return {key: _tuples(item) for key, item in value.items()}
-    return tuple(map(_tuples, value)) if isinstance(value, list) else value
+    return tuple(map(_tuples, value)) if isinstance(value, (list, tuple)) else value

@@ -21,7 +21,7 @@ class TokenBank(nn.Module):
 
     def __init__(self, num_tokens: int, dim: int, banks: Sequence[str] = ("main",)) -> None:
         super().__init__()
-        if not banks or len(set(banks)) != len(banks):
+        if not banks or isinstance(banks, str) or len(set(banks)) != len(banks):
             raise ValueError(f"banks must be distinct names, at least one; got {tuple(banks)}")
         if num_tokens < 1 or dim < 1:
             raise ValueError(f"num_tokens and dim must be positive; got {num_tokens} and {dim}")

@@ -1,6 +1,7 @@
 """The named models: a function each that returns a spec."""
 
 from fnmatch import fnmatch
+from functools import partial
 from typing import Any
 
 from amge.errors import one_of
@@ -109,6 +110,39 @@ def two_stream_small() -> ModelSpec:
 def two_stream_tiny() -> ModelSpec:
     """Two streams for tests. 0.5 M parameters."""
     return two_stream_small().replace(arch="two-stream-tiny", **TINY)
+
+
+BASELINES: dict[str, tuple[str, dict[str, Any]]] = {
+    "c2d-r50": ("c2d", {}),
+    "i3d-r50": ("i3d", {}),
+    "slow-r50": ("slow", {}),
+    "slowfast-r50": ("slowfast", {}),
+    "videoswin-small": ("video-swin", {}),
+    "videoswin-base": ("video-swin", {"embed_dim": 128, "heads": (4, 8, 16, 32)}),
+    "st-gcn": ("st-gcn", {}),
+    "ctr-gcn": ("ctr-gcn", {}),
+    "hd-gcn": ("hd-gcn", {}),
+}
+SMALL_SWIN = {"embed_dim": 16, "depths": (1, 1, 2, 1), "heads": (1, 2, 2, 4), "window": (2, 4, 4)}
+TINY_BASELINES: dict[str, tuple[str, dict[str, Any]]] = {
+    **{f"{kind}-tiny": (kind, {"width": 8}) for kind in ("c2d", "i3d", "slow", "slowfast")},
+    "videoswin-tiny": ("video-swin", SMALL_SWIN),
+    **{f"{kind}-tiny": (kind, {"width": 16}) for kind in ("st-gcn", "ctr-gcn", "hd-gcn")},
+}
+
+
+def baseline(arch: str, backbone: str, arguments: dict[str, Any], **fields: Any) -> ModelSpec:
+    """A network of Table 2: no tokens, a linear head on the mean of its features. `tokens=20` gives it a bank."""
+    if backbone.endswith("-gcn"):
+        fields = {"modality": "skeleton", "frames": 32} | fields
+    spec = mvitv2_small().replace(arch=arch, backbone=backbone, backbone_args=arguments, banks=())
+    return spec.replace(**fields)
+
+
+for _name, (_backbone, _arguments) in BASELINES.items():
+    register_model(partial(baseline, _name, _backbone, _arguments))
+for _name, (_backbone, _arguments) in TINY_BASELINES.items():
+    register_model(partial(baseline, _name, _backbone, _arguments, frames=8, size=64))
 
 
 def list_models(pattern: str = "*") -> list[str]:

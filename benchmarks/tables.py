@@ -15,9 +15,10 @@ from torch import Tensor
 import amge
 from amge.distill import Teacher
 from amge.model import MuscleModel
-from amge.paper import ROWS, TABLES, Row
+from amge.paper import NOTES, ROWS, TABLES, TITLES, Row
 from amge.train.objective import Objective
 
+NO_MODEL = "no model: a constant or random prediction"
 INTRODUCTION = """# The paper's tables, row by row
 
 Every row is a call. `benchmarks/tables.py --list` prints them, `--table 4 --dry-run` builds each row of a table and
@@ -40,8 +41,9 @@ def millions(row: Row, size: str | None = None) -> str:
 
 def small_clips(model: MuscleModel, batch: int, frames: int, size: int) -> Tensor:
     """Random clips as the model takes them."""
-    channels = getattr(model.backbone, "input_layout", amge.backbones.Backbone.input_layout)[1]
-    return torch.randn(batch, channels, frames, size, size)
+    layout = getattr(model.backbone, "input_layout", amge.backbones.Backbone.input_layout)
+    sizes = {"B": batch, "P": 2, "T": frames, "H": size, "W": size}
+    return torch.randn([axis if isinstance(axis, int) else sizes[axis] for axis in layout])
 
 
 def step(row: Row, size: str | None = None, frames: int = 4, side: int = 64) -> tuple[MuscleModel, dict[str, Tensor]]:
@@ -64,7 +66,7 @@ def step(row: Row, size: str | None = None, frames: int = 4, side: int = 64) -> 
 
 def listing(rows: Sequence[Row], size: str | None) -> Iterator[str]:
     for row in rows:
-        call = row.call(size) if row.model else "not in the library yet"
+        call = row.call(size) if row.model else NO_MODEL
         yield f"table {row.table:>2}  {row.label:<24} {call}" + (f"  # {row.remark}" if row.remark else "")
 
 
@@ -73,47 +75,55 @@ def dry_run(rows: Sequence[Row], size: str | None, frames: int, side: int) -> It
     for row in rows:
         line = f"table {row.table:>2}  {row.label:<24} "
         if row.model is None:
-            yield line + "not in the library yet"
+            yield line + NO_MODEL
             continue
         _, losses = step(row, size, frames, side)
         terms = "  ".join(f"{name} {value.item():.4f}" for name, value in losses.items())
         yield f"{line}{millions(row, size):>6} M  {terms}"
 
 
-def markdown() -> Iterator[str]:
+def markdown(rows: Sequence[Row]) -> Iterator[str]:
     yield from INTRODUCTION.splitlines()
-    for table in TABLES:
-        yield from ("", f"## Table {table}", "")
-        yield "| row | call | parameters | the paper prints | remark |"
-        yield "|---|---|---|---|---|"
-        for row in (row for row in ROWS if row.table == table):
-            call = f"`{row.call()}`" if row.model else "–"
-            printed = "–" if row.parameters is None else str(row.parameters)
-            remark = row.remark or ("" if row.model else "not in the library yet")
-            yield f"| {row.label} | {call} | {millions(row)} | {printed} | {remark} |"
+    for table in sorted({row.table for row in rows}):
+        yield from ("", f"## Table {table}: {TITLES[table]}", "")
+        if table in NOTES:
+            yield from (NOTES[table], "")
+        chosen = [row for row in rows if row.table == table]
+        columns = ["row", "call", "parameters (M)"]
+        paper, remarks = any(row.parameters is not None for row in chosen), any(row.remark for row in chosen)
+        columns += ["parameters in the paper (M)"] * paper + ["remark"] * remarks
+        yield f"| {' | '.join(columns)} |"
+        yield f"|{'---|' * len(columns)}"
+        for row in chosen:
+            cells = [row.label, f"`{row.call()}`" if row.model else NO_MODEL, millions(row)]
+            cells += ["–" if row.parameters is None else str(row.parameters)] * paper + [row.remark or " "] * remarks
+            yield f"| {' | '.join(cells)} |"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--list", action="store_true", help="print each row and the call that builds it")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--list", action="store_true", help="print each row and the call that builds it (default)")
     what.add_argument("--dry-run", action="store_true", help="build each row, run forward and back, print parameters")
-    what.add_argument("--markdown", action="store_true", help="print all tables as a page")
+    what.add_argument("--markdown", action="store_true", help="print the tables as a page, at the paper's size")
     parser.add_argument("--table", type=int, nargs="+", choices=list(TABLES), help="only these tables")
     parser.add_argument("--size", choices=("tiny",), help="build rows at this size in place of the paper's")
-    parser.add_argument("--frames", type=int, default=4, help="of the clips of a dry run")
-    parser.add_argument("--side", type=int, default=64, help="of the clips of a dry run, in pixels")
+    parser.add_argument("--frames", type=int, default=4, help="of the clips of a dry run (%(default)s)")
+    parser.add_argument("--side", type=int, default=64, help="of the clips of a dry run, in pixels (%(default)s)")
     options = parser.parse_args()
+    if options.frames < 1 or options.side < 1:
+        parser.error("--frames and --side must be 1 or more")
     rows = [row for row in ROWS if options.table is None or row.table in options.table]
-    if options.list:
-        lines = listing(rows, options.size)
-    elif options.dry_run:
+    if options.dry_run:
         lines = dry_run(rows, options.size, options.frames, options.side)
     else:
-        lines = markdown()
-    for line in lines:
-        sys.stdout.write(line.rstrip() + "\n")
-        sys.stdout.flush()
+        lines = markdown(rows) if options.markdown else listing(rows, options.size)
+    try:
+        for line in lines:
+            sys.stdout.write(line.rstrip() + "\n")
+            sys.stdout.flush()
+    except (ValueError, ImportError) as error:
+        parser.error(str(error))
 
 
 if __name__ == "__main__":

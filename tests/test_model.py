@@ -459,10 +459,13 @@ def test_softmax_probabilities_add_up_to_one(tiny_spec):
 
 def test_a_model_of_differences_sees_differences(tiny_model, tiny_spec):
     teacher = amge.assemble(tiny_spec.replace(modality="rgb_diff")).eval()
-    clip = random_clip(1)
+    video = random_video()
+    given = teacher.preprocess(video)
+    assert torch.equal(given, rgb_diff(tiny_model.preprocess(video)))
     with torch.no_grad():
-        expected = teacher(rgb_diff(clip)).sigmoid()[0].tolist()
-    assert list(teacher.predict(clip).values()) == pytest.approx(expected, abs=1e-5)
+        expected = teacher(given).sigmoid()[0].tolist()
+    for source in (video, given):
+        assert list(teacher.predict(source).values()) == pytest.approx(expected, abs=1e-5)
 
 
 def test_a_long_video_is_the_mean_of_its_windows(tiny_spec):

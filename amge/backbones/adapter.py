@@ -29,6 +29,7 @@ class TokenDecoder(nn.Module):
         num_heads: attention heads.
         mlp_ratio: hidden width of the MLPs, in `C`.
         dropout: in attention and MLPs.
+        norm: whether a layer norm follows the last block.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class TokenDecoder(nn.Module):
         num_heads: int = 5,
         mlp_ratio: float = 2.0,
         dropout: float = 0.0,
+        norm: bool = True,
     ) -> None:
         super().__init__()
         if dim % num_heads:
@@ -65,7 +67,8 @@ class TokenDecoder(nn.Module):
             )
             for _ in range(depth)
         )
-        self.norm = nn.LayerNorm(dim)
+        self.normed = norm
+        self.norm = nn.LayerNorm(dim) if norm else nn.Identity()
 
     def patches(self, maps: Sequence[Tensor], frames: int) -> tuple[Tensor, tuple[int, int, int]]:
         """Feature maps `(B * T, C_i, H_i, W_i)` to patches `(B, N, C)` and their grid."""

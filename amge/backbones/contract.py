@@ -20,7 +20,8 @@ class BackboneOutput(NamedTuple):
     block_tokens: tuple[Tensor, ...]
     """`(B, M', C_i)` after each block, before any final norm: what distillation compares."""
     patch_embedding: Tensor | None = None
-    """`(B, N_0, token_dim)`, the patches that enter the first block; None if a backbone does not tell."""
+    """`(B, N_0, token_dim)`, the patches that enter the first block; None if a backbone does not tell, and in inference
+    mode, where nothing is distilled."""
 
 
 class Backbone(nn.Module):
@@ -38,6 +39,8 @@ class Backbone(nn.Module):
     """Whether each block shrinks the grid."""
     out_channels: int
     """Channels `C` of patches and tokens that it gives."""
+    normed: bool = False
+    """Whether a layer norm over channels is the last that tokens pass."""
     input_layout: tuple[str | int, ...] = ("B", 3, "T", "H", "W")
     """Axes of what it takes; numbers are fixed. A module without this attribute takes such a clip."""
 

@@ -31,6 +31,7 @@ class Frames(Backbone):
         self.embed_dims = adapter.embed_dims
         self.reduces = adapter.reduces
         self.out_channels = adapter.out_channels
+        self.normed = adapter.normed
 
     def forward(self, clip: Tensor, tokens: Tensor | None = None) -> BackboneOutput:
         """A clip `(B, 3, T, H, W)` and tokens `(B, M', C)` or None."""

@@ -101,6 +101,7 @@ class MViT(Backbone):
         drop_path: probability to drop a residual branch in the last block; it grows linearly from 0 in the first.
         qkv_bias: whether the projection to query, key and value has a bias.
         residual_tokens: whether class tokens get the residual query as well (timm's 2-D models do).
+        norm: whether a layer norm follows the last block.
 
     Raises:
         ValueError: for sizes that do not fit one another.
@@ -119,6 +120,7 @@ class MViT(Backbone):
         drop_path: float = 0.2,
         qkv_bias: bool = True,
         residual_tokens: bool = False,
+        norm: bool = True,
     ) -> None:
         super().__init__()
         settings = [BlockSetting(dim, heads, tuple(q), tuple(kv)) for dim, heads, q, kv in blocks]
@@ -156,7 +158,8 @@ class MViT(Backbone):
             dim, grid = setting.dim, pooled(grid, setting.stride_q)
             t, h, w = (size // step for size, step in zip(floor_grid, setting.stride_q, strict=True))
             floor_grid = (t, h, w)
-        self.norm = nn.LayerNorm(dim, eps=1e-6)
+        self.normed = norm
+        self.norm = nn.LayerNorm(dim, eps=1e-6) if norm else nn.Identity()
         self.apply(_initialise)
 
     def set_grad_checkpointing(self, enable: bool = True) -> None:
@@ -183,7 +186,8 @@ class MViT(Backbone):
             raise ValueError(f"expected tokens (B, M', {self.token_dim}), got {tuple(tokens.shape)}")
         count = 0 if tokens is None else tokens.shape[1]
         x = patches if tokens is None else torch.cat([tokens.to(patches.dtype), patches], dim=1)
-        embedding = x[:, count:]
+        idle = not torch.compiler.is_compiling() and torch.is_inference_mode_enabled()
+        embedding = None if idle else x[:, count:]  # it keeps the whole sequence alive
         block_tokens = []
         for block in self.blocks:
             if self.grad_checkpointing and self.training:

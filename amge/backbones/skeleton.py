@@ -1,16 +1,23 @@
 """Skeletons as a backbone: any network on joints, with muscle tokens through the adapter.
 
-Shapes: `B` batch, `P` persons, `T` frames, `V` joints, `C` channels, `M'` tokens.
+Shapes: `B` batch, `P` persons, `T` frames, `V` joints, `C` channels.
 """
 
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from typing import Any
 
 import torch
-from einops import rearrange
 from torch import Tensor, nn
 
 from amge.backbones.adapter import TokenDecoder
-from amge.backbones.contract import Backbone, BackboneOutput
+from amge.backbones.ctrgcn import CTRGCN
+from amge.backbones.encoded import Encoded
+from amge.backbones.graph import GRAPHS, Graph
+from amge.backbones.hdgcn import HDGCN
+from amge.backbones.stgcn import STGCN
+from amge.backbones.temporal import PersonNorm
+from amge.errors import one_of
 
 
 class JointMixing(nn.Module):
@@ -38,64 +45,137 @@ class JointMixer(nn.Module):
         joints: `V`.
         channels: of each layer.
         kernel: frames that a layer looks at, odd.
+
+    Raises:
+        ValueError: for no layers or an even kernel.
     """
 
-    def __init__(self, joints: int, channels: tuple[int, ...] = (64, 64, 128, 128), kernel: int = 5) -> None:
+    def __init__(self, joints: int, channels: Sequence[int] = (64, 64, 128, 128), kernel: int = 5) -> None:
         super().__init__()
         if not channels or kernel % 2 == 0:
             raise ValueError(f"a joint mixer needs layers and an odd kernel, got channels={channels}, kernel={kernel}")
         self.joints, self.out_channels = joints, channels[-1]
-        self.norm = nn.BatchNorm1d(3 * joints)
-        widths = (3, *channels)
-        self.layers = nn.Sequential(*(JointMixing(a, b, joints, kernel) for a, b in pairwise(widths)))
+        self.persons: int | None = None
+        self.norm = PersonNorm(joints)
+        self.layers = nn.Sequential(*(JointMixing(a, b, joints, kernel) for a, b in pairwise((3, *channels))))
 
-    def forward(self, persons: Tensor) -> Tensor:
-        """One person each, `(B, T, V, 3)`, to features `(B, C, T, V)`."""
-        normed = self.norm(rearrange(persons, "b t v c -> b (v c) t"))
-        return self.layers(rearrange(normed, "b (v c) t -> b c t v", c=3))
+    def forward(self, skeletons: Tensor) -> Tensor:
+        """`(B, P, T, V, 3)` to one person each, `(B * P, C, T, V)`."""
+        return self.layers(self.norm(skeletons))
 
 
-class Skeleton(Backbone):
-    """Encodes each person by themselves, averages the persons who are there, and lets tokens read joints and frames.
+class Skeleton(Encoded):
+    """Encodes persons and averages those who are there; tokens read joints and frames.
 
     A person is there if any joint of theirs has confidence; a clip with nobody gives features of zero.
 
     Args:
-        encoder: one person each, `(B, T, V, 3)`, to features `(B, C, T', V)`; states `joints`.
-        adapter: the decoder; its only map has the encoder's channels on the grid `(T', V, 1)`.
+        encoder: skeletons `(B, P, T, V, 3)` to features of each person `(B * P, C, T', V)`; states `joints`, `persons`
+            (None for any number) and `out_channels`.
+        adapter: the decoder; its only map has the encoder's channels on the grid `(T', V, 1)`. None: no tokens.
+        masking: False averages all slots, empty ones as well, as the reference implementations do.
     """
 
-    def __init__(self, encoder: nn.Module, adapter: TokenDecoder) -> None:
-        super().__init__()
-        self.encoder = encoder
-        self.adapter = adapter
-        self.token_dim, self.out_channels = adapter.token_dim, adapter.out_channels
-        self.embed_dims, self.reduces = adapter.embed_dims, adapter.reduces
-        self.input_layout = ("B", "P", "T", int(encoder.joints), 3)  # type: ignore[arg-type]
+    def __init__(self, encoder: nn.Module, adapter: TokenDecoder | None = None, masking: bool = True) -> None:
+        sizes: Any = encoder
+        super().__init__(encoder, sizes.out_channels, adapter)
+        self.masking = masking
+        self.any_number = sizes.persons is None
+        self.input_layout = ("B", sizes.persons or "P", "T", sizes.joints, 3)
 
-    def forward(self, clip: Tensor, tokens: Tensor | None = None) -> BackboneOutput:
-        """Skeletons `(B, P, T, V, 3)`, the last axis x, y and confidence, and tokens `(B, M', C)` or None."""
-        features = rearrange(self.encoder(clip.flatten(0, 1)), "(b p) c t v -> b p c t v", b=clip.shape[0])
-        present = (clip[..., 2] > 0).flatten(2).any(dim=2).to(features.dtype)
-        mean = torch.einsum("bpctv,bp->bctv", features, present / present.sum(dim=1, keepdim=True).clamp(min=1))
-        return self.adapter([rearrange(mean, "b c t v -> (b t) c v 1")], mean.shape[2], tokens)
+    def features(self, clip: Tensor) -> Tensor:
+        """Skeletons `(B, P, T, V, 3)`, the last axis x, y and confidence, to `(B, C, T', V, 1)`."""
+        if not self.masking:
+            return self.encoder(clip).unflatten(0, clip.shape[:2]).mean(dim=1)[..., None]
+        there = (clip[..., 2] > 0).flatten(2).any(dim=2)
+        if self.training and self.any_number and there.any():  # who is absent must not enter the norms' statistics
+            encoded = self.encoder(clip[there][:, None])
+            features = encoded.new_zeros(*there.shape, *encoded.shape[1:])
+            features[there] = encoded
+        else:
+            features = self.encoder(clip).unflatten(0, clip.shape[:2])
+        share = there / there.sum(dim=1, keepdim=True).clamp(min=1)
+        return torch.einsum("bpctv,bp->bctv", features, share.to(features.dtype))[..., None]
+
+
+def graph_of(graph: str | Mapping[str, Any]) -> Graph:
+    """A graph by name, or from its fields `joints`, `bones` and `centre`.
+
+    Raises:
+        ValueError: for an unknown name, or fields that make no graph.
+    """
+    if isinstance(graph, str):
+        return GRAPHS[one_of("skeleton graph", graph, GRAPHS)]
+    try:
+        return Graph(**{**graph, "bones": tuple((int(a), int(b)) for a, b in graph["bones"])})
+    except (TypeError, KeyError) as error:
+        raise ValueError(f"a graph is a name, or has joints, bones and a centre: {error}") from None
+
+
+def _skeleton(encoder: Any, frames: int, reduction: int, masking: bool, with_tokens: bool, adapter: Any) -> Skeleton:
+    grid = (-(-frames // reduction), encoder.joints, 1)
+    decoder = TokenDecoder([encoder.out_channels], grid, **adapter) if with_tokens else None
+    return Skeleton(encoder, decoder, masking)
 
 
 def joint_mixer(
     joints: int = 17,
-    channels: tuple[int, ...] = (64, 64, 128, 128),
+    channels: Sequence[int] = (64, 64, 128, 128),
     kernel: int = 5,
+    masking: bool = True,
     frames: int = 8,
-    **adapter: object,
+    with_tokens: bool = True,
+    **adapter: Any,
 ) -> Skeleton:
-    """Build `Skeleton` on a `JointMixer`.
+    """`Skeleton` on a `JointMixer`.
 
     Args:
         joints: `V`, such as 17 of COCO.
         channels: of each layer.
         kernel: frames that a layer looks at, odd.
+        masking: whether persons who are not there are left out.
         frames: frames per clip that the position tables are made for.
+        with_tokens: whether muscle tokens read the features.
         adapter: arguments of `TokenDecoder`.
     """
-    encoder = JointMixer(joints, tuple(channels), kernel)
-    return Skeleton(encoder, TokenDecoder([encoder.out_channels], (frames, joints, 1), **adapter))  # type: ignore[arg-type]
+    return _skeleton(JointMixer(joints, channels, kernel), frames, 1, masking, with_tokens, adapter)
+
+
+def st_gcn(
+    graph: str | Mapping[str, Any] = "coco-17",
+    width: int = 64,
+    dropout: float = 0.0,
+    masking: bool = True,
+    frames: int = 32,
+    with_tokens: bool = True,
+    **adapter: Any,
+) -> Skeleton:
+    """`Skeleton` on ST-GCN; any number of persons. Arguments as of `STGCN` and `joint_mixer`; `graph` may be a name."""
+    return _skeleton(STGCN(graph_of(graph), width, dropout=dropout), frames, 4, masking, with_tokens, adapter)
+
+
+def ctr_gcn(
+    graph: str | Mapping[str, Any] = "coco-17",
+    persons: int = 1,
+    width: int = 64,
+    masking: bool = True,
+    frames: int = 32,
+    with_tokens: bool = True,
+    **adapter: Any,
+) -> Skeleton:
+    """`Skeleton` on CTR-GCN. Arguments as of `CTRGCN` and `joint_mixer`; `graph` may be a name."""
+    return _skeleton(CTRGCN(graph_of(graph), persons, width), frames, 4, masking, with_tokens, adapter)
+
+
+def hd_gcn(
+    graph: str | Mapping[str, Any] = "coco-17",
+    persons: int = 1,
+    width: int = 64,
+    levels: Sequence[Sequence[int]] | None = None,
+    masking: bool = True,
+    frames: int = 32,
+    with_tokens: bool = True,
+    **adapter: Any,
+) -> Skeleton:
+    """`Skeleton` on HD-GCN. Arguments as of `HDGCN` and `joint_mixer`; `graph` may be a name."""
+    return _skeleton(HDGCN(graph_of(graph), persons, width, levels), frames, 4, masking, with_tokens, adapter)

@@ -7,17 +7,26 @@ from torch import Tensor, nn
 from amge.backbones.mvit import MViT
 from amge.convert import keys
 from amge.convert.inflate import fit
+from amge.fusion import LateFusion, PatchFusion
 
 MVITV2 = {10: "timm/mvitv2_tiny.fb_in1k", 16: "timm/mvitv2_small.fb_in1k", 24: "timm/mvitv2_base.fb_in1k"}
 """Repository on the Hub by number of blocks."""
 
 
 def start_from_imagenet(backbone: nn.Module) -> None:
-    """Fill a backbone that is an MViTv2 with the inflated ImageNet weights of timm.
+    """Fill a backbone that is an MViTv2, or each stream of a pair, with the inflated ImageNet weights of timm.
 
     Raises:
         ValueError: if timm has no weights for this backbone, they can't be fetched, or they do not fit.
     """
+    if isinstance(backbone, LateFusion):
+        for stream in (backbone.major, backbone.auxiliary):
+            start_from_imagenet(stream)
+        return
+    if isinstance(backbone, PatchFusion):
+        start_from_imagenet(backbone.backbone)
+        backbone.auxiliary_embed.load_state_dict(backbone.backbone.patch_embed.state_dict())
+        return
     if not isinstance(backbone, MViT) or len(backbone.blocks) not in MVITV2:
         raise ValueError(f"there are no ImageNet weights for this {type(backbone).__name__}")
     state = keys.rename(keys.timm_to_pyslowfast(_fetch(MVITV2[len(backbone.blocks)])), keys.OWN)

@@ -1,12 +1,14 @@
 """Names of weights: those of other code bases to PySlowFast's, and PySlowFast's to this library's."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 State = dict[str, Tensor]
+Patterns = Sequence[tuple[str, str | Callable[[re.Match[str]], str]]]
+"""Regular expressions, and what to put for what they match."""
 
 TORCHVISION = (
     (r"^conv_proj\.", "patch_embed.proj."),
@@ -47,7 +49,7 @@ MCTF = (
 )
 
 
-def rename(state: Mapping[str, Tensor], patterns: Sequence[tuple[str, str]]) -> State:
+def rename(state: Mapping[str, Tensor], patterns: Patterns) -> State:
     """Every key with the patterns applied one after the other."""
     renamed = {}
     for key, value in state.items():

@@ -7,14 +7,15 @@ import torch
 from torch import Tensor, nn
 
 from amge.builder import assemble, teacher_spec
-from amge.convert import configs, keys
+from amge.convert import baselines, configs, keys
 from amge.convert.inflate import fit
 from amge.distill.teacher import Teacher
 from amge.errors import one_of
 from amge.model import MuscleModel
 from amge.spec import ModelSpec
 
-SOURCES = ("musclemap", "pyslowfast", "torchvision-mvit", "timm-mvitv2")
+BASELINES = ("st-gcn", "ctr-gcn", "hd-gcn", "torchvision-swin3d", "pytorchvideo")
+SOURCES = ("musclemap", "pyslowfast", "torchvision-mvit", "timm-mvitv2", *BASELINES)
 
 
 @overload
@@ -30,16 +31,20 @@ def from_reference(
 ) -> MuscleModel | tuple[MuscleModel, Teacher]:
     """Rebuild a reference model with its weights, in eval mode. It takes clips `(B, 3, T, H, W)` and returns logits.
 
+    Skeleton models take `(B, P, T, V, 3)`, where their references have `(B, 3, T, V, P)`.
+
     Args:
         source: `musclemap` (the official TransM³E; the inference model, its difference branch only on request),
             `pyslowfast` (MViTv2 with any number of class tokens, averaged before the head; ImageNet weights are
             inflated), `torchvision-mvit` (`mvit_v2_s` and its like), or `timm-mvitv2` (2-D ImageNet weights of timm's
             MViTv2 with or without class token, inflated to video: convolutions at the central frame, time positions
-            zero).
+            zero), `st-gcn`, `ctr-gcn` or `hd-gcn` (their official code), `torchvision-swin3d`, or `pytorchvideo` (its
+            `c2d_r50`, `i3d_r50`, `slow_r50` and `slowfast_r50`).
         state_dict: the reference's weights; a PySlowFast checkpoint that holds them as `model_state` will do.
         config: the reference's own: PySlowFast's YAML, nested or dotted; torchvision's constructor
             arguments, or nothing for `mvit_v2_s`; for timm nothing, or `frames`, `size` and `stride_kv_adaptive` of the
-            video model.
+            video model; for GCNs nothing, or `graph` (a name, or its joints, bones and centre), and for HD-GCN `levels`
+            or `CoM`; for Swin nothing, or its `window_size`; for pytorchvideo nothing.
         teacher: for `musclemap`, also return the sender branch, which takes RGB differences.
 
     Returns:
@@ -53,6 +58,9 @@ def from_reference(
     if teacher and source != "musclemap":
         raise ValueError(f"only 'musclemap' has a teacher, {source!r} has none")
     state = dict(state_dict.get("model_state", state_dict))
+    if source in BASELINES:
+        spec, renamed = baselines.convert(source, config or {}, state)
+        return _load(assemble(spec), renamed)
     difference: keys.State = {}
     if source == "torchvision-mvit":
         state = keys.rename(state, keys.TORCHVISION)

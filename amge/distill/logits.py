@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from amge.errors import one_of
 from amge.model import Signals
-from amge.spec import ACTIVATIONS
+from amge.spec import ACTIVATIONS, is_number
 
 
 class LogitDistillation(nn.Module):
@@ -17,7 +17,8 @@ class LogitDistillation(nn.Module):
 
     Soft: KL(teacher ‖ student) of predictions at a temperature, times its square so that gradients keep their size
     (Hinton et al., section 2). Hard: cross-entropy with the teacher's decision (Touvron et al., DeiT, section 4). With
-    a softmax over the classes a prediction is one distribution; with sigmoids it is one for each class, summed.
+    a softmax over the classes a prediction is one distribution; with sigmoids it is one for each class, and their mean
+    counts, as in binary cross-entropy.
 
     Args:
         hard: learn the teacher's decision, its likeliest class or those over one half, in place of its probabilities.
@@ -26,15 +27,19 @@ class LogitDistillation(nn.Module):
         activation: `softmax` or `sigmoid`.
 
     Raises:
-        ValueError: for a temperature that is not positive, or an unknown activation.
+        ValueError: for a temperature that is not positive or has no use, a negative weight, or an unknown activation.
     """
 
     def __init__(
         self, hard: bool = False, temperature: float = 1.0, weight: float = 1.0, activation: str = "softmax"
     ) -> None:
         super().__init__()
-        if temperature <= 0:
-            raise ValueError(f"temperature must be positive, got {temperature}")
+        if not is_number(temperature, above=0):
+            raise ValueError(f"temperature must be positive, got {temperature!r}")
+        if hard and temperature != 1:
+            raise ValueError(f"a hard decision has no temperature, got {temperature}")
+        if not is_number(weight) or weight < 0:
+            raise ValueError(f"weight must be a number, 0 or more, got {weight!r}")
         self.sigmoid = one_of("activation", activation, ACTIVATIONS) == "sigmoid"
         self.hard, self.temperature, self.weight = hard, temperature, weight
 
@@ -55,14 +60,13 @@ class LogitDistillation(nn.Module):
                 f"student and teacher must predict the same classes, got {tuple(student.shape)} and "
                 f"{tuple(teacher.shape)}"
             )
-        temperature = 1.0 if self.hard else self.temperature
-        mine, theirs = (self._log_probabilities(x.float() / temperature) for x in (student, teacher.detach()))
+        mine, theirs = (self._log_probabilities(x.float() / self.temperature) for x in (student, teacher.detach()))
         if self.hard:
             decision = F.one_hot(theirs.argmax(dim=1), theirs.shape[1]).movedim(-1, 1)
             loss = -decision * mine
         else:
-            loss = F.kl_div(mine, theirs, reduction="none", log_target=True) * temperature**2
-        return self.weight * loss.sum() / len(student)
+            loss = F.kl_div(mine, theirs, reduction="none", log_target=True) * self.temperature**2
+        return self.weight * loss.sum(dim=1).mean()
 
 
 class PredictionDistillation(nn.Module):
@@ -70,16 +74,20 @@ class PredictionDistillation(nn.Module):
     distillation token feeds (DeiT).
 
     Args:
-        branches: how many branches the student's head has.
+        branches: how many branches that predict the labels the student's head has.
         token: whether the student must have a distillation token, a second branch.
         loss: what compares; default `LogitDistillation`, Hinton's.
 
     Raises:
-        ValueError: if `token` is asked for and the head has one branch.
+        ValueError: if the head has no such branch, or one where `token` is asked for.
     """
 
     def __init__(self, branches: int = 1, token: bool = False, loss: nn.Module | None = None) -> None:
         super().__init__()
+        if not branches:
+            raise ValueError(
+                "the student's head predicts something else than the labels, which no teacher can teach it"
+            )
         if token and branches < 2:
             raise ValueError(
                 "DeiT's distillation token needs a head with a branch for it: "

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-CASES = (1, 2, 3, 4)
+from amge.spec import PAIRINGS
 
 
 def pair_auxiliary(first: Tensor, second: Tensor, case: int = 3) -> tuple[Tensor, Tensor]:
@@ -19,9 +19,11 @@ def pair_auxiliary(first: Tensor, second: Tensor, case: int = 3) -> tuple[Tensor
         case: 1 to 4.
 
     Raises:
-        ValueError: for another case.
+        ValueError: for another case, or clips of different shapes.
     """
-    if case not in CASES:
-        raise ValueError(f"unknown pairing case {case!r}; valid: {', '.join(map(str, CASES))}")
+    if first.shape != second.shape:
+        raise ValueError(f"the two clips must have one shape, got {tuple(first.shape)} and {tuple(second.shape)}")
+    if case not in PAIRINGS:
+        raise ValueError(f"unknown pairing case {case!r}; valid: {', '.join(map(str, PAIRINGS))}")
     none = torch.zeros_like(first)
     return {1: (first, second), 2: (second, first), 3: (second, none), 4: (none, none)}[case]

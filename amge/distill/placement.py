@@ -42,13 +42,14 @@ class FeatureDistillation(nn.Module):
 
     With the target `receiver` this is MCTKD: extra tokens take up what the teacher knows. With `main` it is plain KD
     on the tokens that classify. At the patch embedding, tokens are still what they were learned as, the same for every
-    clip; there plain KD compares the patches that enter the first block as well.
+    clip; there plain KD compares the patches that enter the first block as well (`patches`).
 
     Args:
         reduces: whether each block of the student shrinks the grid.
         banks: the student's.
         placement: `patch_embedding`, `sparse`, `dense` or `final`.
         target: the student's bank that learns from the teacher: `receiver` (MCTKD) or `main` (plain KD).
+        patches: whether the patch embedding compares patches as well as tokens.
         loss: what compares; default `TokenDistillation`, eq. 1.
 
     Raises:
@@ -61,17 +62,20 @@ class FeatureDistillation(nn.Module):
         banks: Sequence[str],
         placement: str = "dense",
         target: str = "receiver",
+        patches: bool = False,
         loss: nn.Module | None = None,
     ) -> None:
         super().__init__()
-        if target not in banks:
-            others = "".join(f", or target={bank!r} (distill_args)" for bank in banks)
+        try:
+            one_of("bank to distil into", target, banks)
+        except ValueError as error:
             raise ValueError(
-                f"distillation into {target!r} needs a bank of that name, the student has {tuple(banks)}; "
-                f"build it with banks=('main', {target!r}) and a fusion{others}, or with distill=None"
-            )
+                f"{error}; for MCTKD build the student with banks=('main', 'receiver') and a fusion, for plain KD set "
+                f"distill_args={{'target': 'main'}}, for none distill=None"
+            ) from None
         self.blocks = placed_blocks(placement, reduces)
         self.target = target
+        self.patches = patches
         self.loss = loss or TokenDistillation()
 
     def _select(self, features: Features, bank: str) -> list[Tensor]:
@@ -79,7 +83,7 @@ class FeatureDistillation(nn.Module):
         if self.blocks:
             return [features.block_tokens[bank][block] for block in self.blocks]
         chosen = [features.token_embedding[bank]]
-        if self.target == "main":
+        if self.patches:
             if features.patch_embedding is None:
                 raise ValueError("the backbone does not tell its patch embedding; distil at another placement")
             chosen.append(features.patch_embedding)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from amge.errors import one_of
+from amge.spec import is_number
 
 AXES = {"token": (1,), "channel": (2,), "full": (1, 2)}
 """What the softmax runs over: the dimensions of `(B, M, C)` that make one distribution."""
@@ -44,8 +45,10 @@ class TokenDistillation(nn.Module):
         self.official = one_of("form of the distillation", form, ("paper", "official")) == "official"
         if temperature is None:
             temperature = 10.0 if self.official else 1.0
-        if temperature <= 0:
-            raise ValueError(f"temperature must be positive, got {temperature}")
+        if not is_number(temperature, above=0):
+            raise ValueError(f"temperature must be positive, got {temperature!r}")
+        if not is_number(weight) or weight < 0:
+            raise ValueError(f"weight must be a number, 0 or more, got {weight!r}")
         self.temperature = temperature
         self.weight = weight
 
@@ -60,13 +63,21 @@ class TokenDistillation(nn.Module):
         """Tokens `(B, M, C)` after each block, of student (receiver bank) and teacher, to a scalar.
 
         Raises:
-            ValueError: if there are no blocks, or the two sides differ in number or shape.
+            ValueError: if there are no blocks, the two sides differ in number or shape, or a softmax would run over one
+                token or channel, which says nothing.
         """
+        if isinstance(student, Tensor) or isinstance(teacher, Tensor):
+            raise ValueError("expected a list of tokens (B, M, C), one for each block, got a tensor; wrap it: [tokens]")
         shapes = [tuple(t.shape) for t in student], [tuple(t.shape) for t in teacher]
         if not shapes[0] or shapes[0] != shapes[1]:
             raise ValueError(
                 f"student and teacher need the same token shapes after the same number of blocks; "
                 f"got {shapes[0]} and {shapes[1]}"
+            )
+        if any(all(tokens.shape[axis] == 1 for axis in self.axis) for tokens in student):
+            raise ValueError(
+                f"a softmax over one element says nothing: got tokens {shapes[0]}; take another axis "
+                f"({', '.join(AXES)}), or more tokens"
             )
         losses = []
         for mine, theirs in zip(student, teacher, strict=True):

@@ -37,7 +37,7 @@ class Bottleneck(nn.Module):
 
     def forward(self, main: Tensor, receiver: Tensor) -> Tensor:
         """`(B, M, C)` and `(B, M, C)` to `(B, M, C)`."""
-        same_shape(main, receiver)
+        same_shape(main, receiver, self.out_channels)
         sizes = [main.shape[1], self.bottleneck.shape[0]]
         shared = self.bottleneck.expand(main.shape[0], -1, -1).to(main.dtype)
         for layer_main, layer_receiver in zip(self.layers_main, self.layers_receiver, strict=True):

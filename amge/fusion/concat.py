@@ -15,9 +15,10 @@ class Concat(nn.Module):
 
     def __init__(self, dim: int) -> None:
         super().__init__()
+        self.dim = dim
         self.out_channels = 2 * dim
 
     def forward(self, main: Tensor, receiver: Tensor) -> Tensor:
         """`(B, M, C)` and `(B, M, C)` to `(B, M, 2C)`."""
-        same_shape(main, receiver)
+        same_shape(main, receiver, self.dim)
         return torch.cat([main, receiver], dim=-1)

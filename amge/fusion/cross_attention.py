@@ -1,15 +1,16 @@
 """Fusion by cross-attention between the token sets."""
 
+import torch
 from torch import Tensor, nn
 
 from amge.fusion.attention import AttentionLayer
-from amge.fusion.shapes import same_shape
+from amge.fusion.shapes import check_depth, same_shape
 
 
 class CrossAttention(nn.Module):
-    """Layers in which each set attends to the other, with weights of its own; then the mean of the two sets.
+    """Layers in which each set attends to both sets, with weights of its own; then the mean of the two sets.
 
-    The cross-attention of Nagrani et al., section 3.2.2, Tables 5 and 6 of the paper.
+    The "fusion with modality-specific parameters" of Nagrani et al., section 3.2.2, Tables 5 and 6 of the paper.
 
     Args:
         dim: channels `C` of each token set.
@@ -19,13 +20,15 @@ class CrossAttention(nn.Module):
 
     def __init__(self, dim: int, depth: int = 1, **layer: float) -> None:
         super().__init__()
+        check_depth(depth)
         self.out_channels = dim
         self.layers_main = nn.ModuleList(AttentionLayer(dim, **layer) for _ in range(depth))  # type: ignore[arg-type]
         self.layers_receiver = nn.ModuleList(AttentionLayer(dim, **layer) for _ in range(depth))  # type: ignore[arg-type]
 
     def forward(self, main: Tensor, receiver: Tensor) -> Tensor:
         """`(B, M, C)` and `(B, M, C)` to `(B, M, C)`."""
-        same_shape(main, receiver)
+        same_shape(main, receiver, self.out_channels)
         for ask_main, ask_receiver in zip(self.layers_main, self.layers_receiver, strict=True):
-            main, receiver = ask_main(main, receiver), ask_receiver(receiver, main)
+            both = torch.cat([main, receiver], dim=1)
+            main, receiver = ask_main(main, both), ask_receiver(receiver, both)
         return (main + receiver) / 2

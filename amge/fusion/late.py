@@ -42,7 +42,14 @@ class LateFusion(Backbone):
         self.embed_dims = major.embed_dims if self.told else ()
         self.reduces = major.reduces if self.told else ()
         self.out_channels = major.out_channels
+        self.normed = getattr(major, "normed", False) or getattr(auxiliary, "normed", False)
         self.input_layout = ("B", sum(self.channels), "T", "H", "W")
+
+    def set_grad_checkpointing(self, enable: bool = True) -> None:
+        """Recompute blocks in the backward pass, in the streams that can."""
+        for stream in (self.major, self.auxiliary):
+            if hasattr(stream, "set_grad_checkpointing"):
+                stream.set_grad_checkpointing(enable)  # type: ignore[operator]
 
     def forward(self, clip: Tensor, tokens: Tensor | None = None) -> BackboneOutput:
         """A clip `(B, 6, T, H, W)` and tokens `(B, 2M, token_dim)`: first those of the major stream.

@@ -122,8 +122,8 @@ class MCTF(nn.Module):
     ) -> None:
         super().__init__()
         official = one_of("form of MCTF", form, FORMS) == "official"
-        if num_heads < 1:
-            raise ValueError(f"num_heads must be 1 or more, got {num_heads}")
+        if not isinstance(num_heads, int) or num_heads < 1:
+            raise ValueError(f"num_heads must be a whole number, 1 or more, got {num_heads!r}")
         if not attentions or isinstance(attentions, str) or len(set(attentions)) != len(attentions):
             raise ValueError(f"attentions must be distinct names from {tuple(PAIRS)}, at least one; got {attentions!r}")
         if not 0 <= drop_path < 1:
@@ -135,6 +135,7 @@ class MCTF(nn.Module):
         hidden = int(dim * mlp_ratio)
         self.out_channels = dim
         self.drop_path = drop_path
+        self.num_tokens = num_tokens if official or token_affine else None
 
         def norm() -> nn.LayerNorm:
             kind = nn.LayerNorm if official or not token_affine else _TokenAffineNorm
@@ -147,7 +148,9 @@ class MCTF(nn.Module):
 
     def forward(self, main: Tensor, receiver: Tensor) -> Tensor:
         """`(B, M, C)` and `(B, M, C)` to `(B, M, C)`."""
-        same_shape(main, receiver)
+        same_shape(main, receiver, self.out_channels)
+        if self.num_tokens not in (None, main.shape[1]):
+            raise ValueError(f"this MCTF has norms for {self.num_tokens} tokens, got {main.shape[1]}")
         average = (main + receiver) / 2
         fused = average + self.attention(self.norm_main(main), self.norm_receiver(receiver))
         return average + drop_path(self.mlp(self.norm(fused)), self.drop_path, self.training)

@@ -17,20 +17,21 @@ class Mixed(nn.Module):
 
     Either set asks queries of its own; keys and values come from both sets, projected once for each asker. The two
     versions `a` and `b` of queries, keys and values gate each other, `(a * softmax(b) + b * softmax(a)) / 2`, and one
-    attention follows. It is added to the mean of the two sets; an MLP follows. The original has three sets, two of
-    which ask together with the first; it adds position tables, which tokens and patches here do not need.
+    attention follows. It is added to the mean of the two sets; an MLP follows. The original has three sets: one asks
+    twice, and each of the other two gives keys and values with it; it adds position tables, which tokens and patches
+    here do not need.
 
     Args:
         dim: channels `C` of each set.
         num_heads: attention heads; must divide `dim`.
-        scale: factor on `Q Kᵀ`; `None` takes `(C / num_heads) ** -0.5`.
+        scale: factor on `Q Kᵀ`; the usual `(C / num_heads) ** -0.5` unless given.
         mlp_ratio: hidden width of the MLP, in `C`.
 
     Raises:
         ValueError: if `num_heads` does not divide `dim`.
     """
 
-    def __init__(self, dim: int, num_heads: int = 1, scale: float | None = 0.8, mlp_ratio: float = 4.0) -> None:
+    def __init__(self, dim: int, num_heads: int = 1, scale: float | None = None, mlp_ratio: float = 4.0) -> None:
         super().__init__()
         check_heads(dim, num_heads)
         hidden = int(dim * mlp_ratio)
@@ -45,7 +46,7 @@ class Mixed(nn.Module):
 
     def forward(self, main: Tensor, receiver: Tensor) -> Tensor:
         """`(B, M, C)` and `(B, M, C)` to `(B, M, C)`."""
-        same_shape(main, receiver)
+        same_shape(main, receiver, self.out_channels)
         average = (main + receiver) / 2
         main, receiver = self.norm1(main), self.norm1(receiver)
         both = torch.cat([main, receiver], dim=1)

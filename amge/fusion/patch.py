@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from amge.backbones.contract import Backbone, BackboneOutput
+from amge.fusion.late import clip_channels
 
 
 class PatchFusion(Backbone):
@@ -44,7 +45,12 @@ class PatchFusion(Backbone):
         self.proj = nn.Identity() if same else nn.Linear(fusion.out_channels, backbone.token_dim)  # type: ignore[arg-type]
         self.token_dim, self.out_channels = backbone.token_dim, backbone.out_channels
         self.embed_dims, self.reduces = backbone.embed_dims, backbone.reduces
-        self.input_layout = ("B", 6, "T", "H", "W")
+        self.normed = getattr(backbone, "normed", False)
+        self.input_layout = ("B", 2 * clip_channels(backbone), "T", "H", "W")
+
+    def set_grad_checkpointing(self, enable: bool = True) -> None:
+        """Recompute blocks in the backward pass."""
+        self.backbone.set_grad_checkpointing(enable)
 
     def forward(self, clip: Tensor, tokens: Tensor | None = None) -> BackboneOutput:
         """A clip `(B, 6, T, H, W)` and tokens `(B, M', token_dim)` or None."""

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from amge.fusion.attention import AttentionLayer
-from amge.fusion.shapes import same_shape
+from amge.fusion.shapes import check_depth, same_shape
 
 
 class SelfAttention(nn.Module):
@@ -20,12 +20,13 @@ class SelfAttention(nn.Module):
 
     def __init__(self, dim: int, depth: int = 1, **layer: float) -> None:
         super().__init__()
+        check_depth(depth)
         self.out_channels = dim
         self.layers = nn.ModuleList(AttentionLayer(dim, **layer) for _ in range(depth))  # type: ignore[arg-type]
 
     def forward(self, main: Tensor, receiver: Tensor) -> Tensor:
         """`(B, M, C)` and `(B, M, C)` to `(B, M, C)`."""
-        same_shape(main, receiver)
+        same_shape(main, receiver, self.out_channels)
         tokens = torch.cat([main, receiver], dim=1)
         for layer in self.layers:
             tokens = layer(tokens)

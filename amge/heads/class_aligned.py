@@ -12,13 +12,20 @@ class ClassAligned(nn.Module):
     Args:
         num_classes: number of logits `K`.
         num_tokens: `M`; must equal `K`.
+        normed: whether the tokens come out of a layer norm over channels, after which their mean is always zero.
 
     Raises:
-        ValueError: if there is not one token for each class.
+        ValueError: if there is not one token for each class, or the tokens are normed.
     """
 
-    def __init__(self, num_classes: int, num_tokens: int | None) -> None:
+    def __init__(self, num_classes: int, num_tokens: int | None = None, normed: bool = False) -> None:
         super().__init__()
+        if normed:
+            raise ValueError(
+                "a class-aligned head averages channels, whose mean is zero after a layer norm: build the backbone "
+                "without its last one, backbone_args={..., 'norm': False}"
+            )
+        num_tokens = num_classes if num_tokens is None else num_tokens
         if num_tokens != num_classes:
             raise ValueError(
                 f"a class-aligned head needs one token for each class, got {num_tokens} tokens for {num_classes} "

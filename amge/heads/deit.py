@@ -18,17 +18,21 @@ class DeiT(nn.Module):
         in_channels: channels `2C` of both tokens together.
         num_classes: number of logits `K`.
         dropout: on the mean of either bank.
+        dim: channels `C` of one token, if known, to check.
 
     Raises:
-        ValueError: for an odd number of channels.
+        ValueError: unless the channels are those of two tokens.
     """
 
     num_branches = 2
 
-    def __init__(self, in_channels: int, num_classes: int, dropout: float = 0.0) -> None:
+    def __init__(self, in_channels: int, num_classes: int, dropout: float = 0.0, dim: int | None = None) -> None:
         super().__init__()
-        if in_channels % 2:
-            raise ValueError(f"a DeiT head takes two tokens side by side (fusion='concat'), got {in_channels} channels")
+        if in_channels % 2 or in_channels != 2 * (dim or in_channels // 2):
+            raise ValueError(
+                f"a DeiT head takes two tokens side by side: banks=('main', 'receiver') and fusion='concat'; "
+                f"got {in_channels} channels"
+            )
         self.num_classes = num_classes
         self.main = MeanTokens(in_channels // 2, num_classes, dropout)
         self.distillation = MeanTokens(in_channels // 2, num_classes, dropout)
@@ -40,5 +44,8 @@ class DeiT(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """`(B, M, 2C)` to `(B, K)`."""
-        main, distillation = self.branches(tokens)
+        return self.merge(*self.branches(tokens))
+
+    def merge(self, main: Tensor, distillation: Tensor) -> Tensor:
+        """The logits of both classifiers to those of the model, `(B, K)`."""
         return (main + distillation) / 2

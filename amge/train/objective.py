@@ -40,11 +40,16 @@ class Objective(nn.Module):
         teacher: of the student's auxiliary modality; without one there is no distillation.
 
     Raises:
-        ValueError: if there is a teacher and the model's spec names no distillation.
+        ValueError: if there is a teacher and the model's spec names no distillation or another modality.
     """
 
     def __init__(self, model: MuscleModel, teacher: Teacher | None = None) -> None:
         super().__init__()
+        if teacher is not None and not isinstance(teacher, Teacher):
+            raise ValueError(f"wrap the teacher: amge.distill.Teacher(model); got {type(teacher).__name__}")
+        sees = teacher.model.spec.modality if teacher and teacher.model.spec else None
+        if sees and model.spec and sees != model.spec.auxiliary:
+            raise ValueError(f"the teacher sees {sees!r}, the student's auxiliary modality is {model.spec.auxiliary!r}")
         self.model = model
         self.teacher = teacher
         self.distill = distillation(model) if teacher else None
@@ -54,15 +59,21 @@ class Objective(nn.Module):
 
         Args:
             clip: of the student, `(B, 3, T, H, W)`.
-            target: multi-hot `(B, K)`.
+            target: multi-hot `(B, K)`; of a model that looks its regions up, one-hot `(B, A)` over activities.
             auxiliary: of the teacher, in its modality.
 
         Raises:
-            ValueError: if a teacher has no auxiliary clip to look at.
+            ValueError: for targets of another shape, or if a teacher has no auxiliary clip to look at.
         """
         signals = self.model.forward_signals(clip)
         activation = self.model.spec.activation if self.model.spec else "sigmoid"
-        losses = {"classification": classification_loss(signals.branches[0], target, activation)}
+        activation = getattr(self.model.head, "branch_activation", activation)
+        logits = signals.branches[0]
+        if target.shape != logits.shape:
+            raise ValueError(
+                f"expected targets {tuple(logits.shape)}, 1 where a class is true, got {tuple(target.shape)}"
+            )
+        losses = {"classification": classification_loss(logits, target.to(torch.float32), activation)}
         if self.teacher and self.distill:
             if auxiliary is None:
                 raise ValueError("the teacher needs the auxiliary clip")

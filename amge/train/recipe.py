@@ -133,6 +133,7 @@ def train(
     for name in stages:
         one_of("stage", name, STAGES)
     distill = distill and spec.distill is not None
+    spec = spec.replace(pairing=1)  # each clip goes with the differences of its own
     if spec.fusion is None and stages != STAGES:
         raise ValueError("a model of one bank has no stages to choose from: it trains on RGB alone, start to end")
     if distill and spec.auxiliary != "rgb_diff":

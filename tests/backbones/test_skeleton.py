@@ -35,6 +35,17 @@ def test_persons_who_are_not_there_do_not_count(backbone):
     torch.testing.assert_close(together, backbone(alone).patches)
 
 
+def test_persons_who_are_not_there_do_not_count_in_training_either():
+    torch.manual_seed(0)
+    alone, padded = (joint_mixer(**ARGS, frames=6) for _ in range(2))
+    padded.load_state_dict(alone.state_dict())
+    given = skeletons(persons=1)
+    absent = torch.zeros_like(given)
+    torch.testing.assert_close(padded(torch.cat([absent, given, absent], dim=1)).patches, alone(given).patches)
+    torch.testing.assert_close(padded.encoder.norm.running_mean, alone.encoder.norm.running_mean)
+    assert padded(torch.cat([absent, absent], dim=1)).patches.isfinite().all()
+
+
 def test_the_order_of_persons_does_not_count_but_each_does(backbone):
     given = skeletons()
     patches = backbone(given).patches

@@ -78,6 +78,8 @@ def test_official_transm3e():
     clip = case.tensors["input/video"]
     features, blocks = whole_blocks(student, clip[:, :3])
     _, blocks_of_teacher = whole_blocks(teacher.model, clip[:, 3:])
+    official = amge.distillation(student)
+    assert official.loss.official and student.spec.distill_args == {"form": "official"}
     senders = teacher(clip[:, 3:]).features.block_tokens["sender"]
     receivers = features.block_tokens["receiver"]
     for i, sender in enumerate(senders):

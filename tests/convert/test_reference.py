@@ -149,8 +149,8 @@ def test_every_key_is_accounted_for(theirs):
         (
             "torchvision",
             {},
-            "unknown source 'torchvision'; did you mean 'torchvision-mvit'? "
-            "valid: musclemap, pyslowfast, torchvision-mvit, timm-mvitv2",
+            "unknown source 'torchvision'; did you mean 'torchvision-mvit' or 'torchvision-swin3d' or 'pytorchvideo'? "
+            "valid: musclemap, pyslowfast, torchvision-mvit, timm-mvitv2, st-gcn, ctr-gcn, hd-gcn, torchvision-swin3d",
         ),
         ("torchvision-mvit", {**CONFIG, "residual_pool": False}, "residual_pool=False (needed: True)"),
         ("torchvision-mvit", {"residual_pool": True, "rel_pos_embed": True, "proj_after_attn": True}, "block_setting"),

@@ -45,6 +45,8 @@ def test_flow_is_clipped_and_does_not_mind_normalisation_or_a_still_clip():
     assert from_rgb(torch.full((1, 3, 2, 32, 32), 0.5), "flow").abs().max() == 0
     batch = from_rgb(torch.cat([clip, clip.flip(2)]), "flow")
     assert torch.equal(batch[:1], flow) and not torch.equal(batch[1:], flow)
+    dim = torch.cat([clip, clip * 0.01])  # each clip is scaled by itself
+    torch.testing.assert_close(from_rgb(dim, "flow")[1:], flow, atol=0.02, rtol=0)
     assert from_rgb(clip.bfloat16(), "flow").dtype == torch.bfloat16
 
 
@@ -64,10 +66,14 @@ def test_modalities():
 
 def test_a_model_of_any_modality_predicts_from_video():
     pytest.importorskip("cv2")
-    clip = torch.nn.functional.interpolate(moving_texture(frames=8)[0], size=64)[None]
+    video = (moving_texture(frames=8)[0].clamp(0, 1) * 255).permute(1, 2, 3, 0).byte().numpy()
+    seen = amge.build("mvitv2-tiny-mct").preprocess(video)
     for modality in ("rgb", "rgb_diff", "flow"):
         torch.manual_seed(0)
         model = amge.build("mvitv2-tiny-mct", modality=modality).eval()
+        given = model.preprocess(video)
+        assert torch.equal(given, from_rgb(seen, modality))
         with torch.no_grad():
-            expected = model(from_rgb(clip, modality)).softmax(dim=-1)[0].tolist()
-        assert list(model.predict(clip).values()) == pytest.approx(expected, abs=1e-6)
+            expected = model(given).softmax(dim=-1)[0].tolist()
+        for source in (video, given):
+            assert list(model.predict(source).values()) == pytest.approx(expected, abs=1e-6)

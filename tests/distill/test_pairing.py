@@ -14,6 +14,11 @@ def test_cases_of_table_13():
     assert torch.equal(pair_auxiliary(first, second)[0], second)
 
 
+def test_clips_of_different_shapes_are_refused():
+    with pytest.raises(ValueError, match=r"one shape, got \(1, 3\) and \(2, 3\)"):
+        pair_auxiliary(torch.zeros(1, 3), torch.zeros(2, 3))
+
+
 @pytest.mark.parametrize("case", [0, 5, "3", None])
 def test_other_cases_are_refused(case):
     with pytest.raises(ValueError, match=r"unknown pairing case .*; valid: 1, 2, 3, 4"):

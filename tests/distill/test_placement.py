@@ -43,7 +43,8 @@ def test_every_row_of_table_4_by_hand(target, placement, axis):
         if target == "main":
             pairs.append((mine.patch_embedding, theirs.patch_embedding))
     expected = np.mean([kl(a, b, axis) for a, b in pairs])
-    distill = FeatureDistillation(REDUCES, ("main", "receiver"), placement, target, TokenDistillation(axis=axis))
+    loss = TokenDistillation(axis=axis)
+    distill = FeatureDistillation(REDUCES, ("main", "receiver"), placement, target, target == "main", loss)
     assert distill(student, teacher).item() == pytest.approx(expected, rel=1e-5)
 
 
@@ -87,7 +88,10 @@ def test_the_last_block_can_learn_from_a_teacher_of_another_depth():
 def test_refusals():
     with pytest.raises(ValueError, match=r"unknown placement of the distillation 'spares'; did you mean 'sparse'"):
         FeatureDistillation(REDUCES, ("main", "receiver"), "spares")
-    with pytest.raises(ValueError, match=r"into 'receiver' needs a bank .* \('main',\); build it with banks=.*'main'"):
+    with pytest.raises(
+        ValueError,
+        match=r"unknown bank to distil into 'receiver'; valid: main; .*banks=\('main', 'receiver'\)",
+    ):
         FeatureDistillation(REDUCES, ("main",))
     with pytest.raises(ValueError, match="needs tokens after each block, and the backbone states no blocks"):
         FeatureDistillation((), ("main", "receiver"))
@@ -98,6 +102,6 @@ def test_refusals():
             distill(student, signals(banks, 2))
     with pytest.raises(ValueError, match="same token shapes after the same number of blocks"):
         distill(student, signals(("sender",), 2, channels=3))
-    patches = FeatureDistillation(REDUCES, ("main",), "patch_embedding", "main")
+    patches = FeatureDistillation(REDUCES, ("main",), "patch_embedding", "main", patches=True)
     with pytest.raises(ValueError, match="does not tell its patch embedding"):
         patches(signals(("main",), 1, patches=0), signals(("sender",), 2))

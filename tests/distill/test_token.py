@@ -75,6 +75,18 @@ def test_axes_differ_in_the_shifts_that_they_do_not_see():
     assert seen == {"token": {"channel"}, "channel": {"token"}, "full": {"token", "channel"}}
 
 
+def test_what_says_nothing_is_refused():
+    one = [torch.randn(2, 1, 4)]
+    with pytest.raises(ValueError, match=r"a softmax over one element says nothing: .*\(2, 1, 4\).*another axis"):
+        TokenDistillation()(one, one)
+    assert TokenDistillation(axis="channel")(one, [one[0].flip(2)]) > 0
+    with pytest.raises(ValueError, match="expected a list of tokens"):
+        TokenDistillation()(tokens()[0], tokens()[0])
+    for weight in (-1, float("nan"), "1", None):
+        with pytest.raises(ValueError, match="weight must be a number, 0 or more"):
+            TokenDistillation(weight=weight)
+
+
 def test_unknown_axis():
     with pytest.raises(ValueError, match="unknown softmax axis of the distillation 'tokens'; did you mean 'token'"):
         TokenDistillation(axis="tokens")

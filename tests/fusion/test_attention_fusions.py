@@ -105,9 +105,10 @@ def test_cross_attention(num_heads, depth):
 
     def expected(main, receiver):
         for layer in range(depth):
+            both = np.concatenate([main, receiver])
             main, receiver = (
-                weights.layer(main, receiver, f"layers_main.{layer}", num_heads),
-                weights.layer(receiver, main, f"layers_receiver.{layer}", num_heads),
+                weights.layer(main, both, f"layers_main.{layer}", num_heads),
+                weights.layer(receiver, both, f"layers_receiver.{layer}", num_heads),
             )
         return (main + receiver) / 2
 
@@ -211,6 +212,27 @@ def test_sets_of_different_shapes_are_refused(kind, shape):
 def test_heads_that_do_not_divide_the_channels_are_refused(kind, num_heads):
     with pytest.raises(ValueError, match=rf"num_heads={num_heads} does not divide dim=4; these do: \[1, 2, 4\]"):
         kind(CHANNELS, num_heads=num_heads)
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_sets_of_another_width_than_the_fusion_s_are_refused(kind):
+    with pytest.raises(ValueError, match=r"C = 4, got \(2, 3, 6\) and \(2, 3, 6\); a linear layer can bring another"):
+        kind(CHANNELS)(torch.zeros(2, 3, 6), torch.zeros(2, 3, 6))
+
+
+@pytest.mark.parametrize("kind", [SelfAttention, CrossAttention])
+def test_no_layers_are_refused(kind):
+    with pytest.raises(ValueError, match="at least 1 layer, got depth=0"):
+        kind(CHANNELS, depth=0)
+
+
+def test_dropout_works_in_training_alone():
+    main, receiver = two_sets()
+    for kind in (Bottleneck, CrossAttention, SelfAttention):
+        fusion = randomised(kind, dropout=0.5)
+        assert torch.equal(fusion(main, receiver), fusion(main, receiver))
+        fusion.train()
+        assert not torch.equal(fusion(main, receiver), fusion(main, receiver))
 
 
 @pytest.mark.parametrize("arguments", [{"depth": 1}, {"num_bottlenecks": 0}])

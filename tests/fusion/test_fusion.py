@@ -239,7 +239,7 @@ def test_other_attentions_are_refused(attentions, message):
 
 @pytest.mark.parametrize("num_heads", [0, -1])
 def test_mctf_needs_a_head(num_heads):
-    with pytest.raises(ValueError, match="num_heads must be 1 or more"):
+    with pytest.raises(ValueError, match=f"num_heads must be a whole number, 1 or more, got {num_heads}"):
         MCTF(CHANNELS, num_heads=num_heads)
 
 

@@ -1,5 +1,6 @@
 """Two-stream models: late fusion of tokens and fusion of patch embeddings."""
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -100,12 +101,35 @@ def test_streams_that_do_not_fit_are_refused():
 def test_predict_gives_each_stream_its_modality(clips):
     torch.manual_seed(0)
     model = amge.build("two-stream-tiny", frames=4, size=32, activation="sigmoid").eval()
+    video = np.random.default_rng(0).integers(0, 256, (12, 40, 48, 3), dtype=np.uint8)
+    given = model.preprocess(video)
+    assert given.shape == (1, 6, 4, 32, 32) and torch.equal(given[:, 3:], rgb_diff(given[:, :3]))
     with torch.no_grad():
-        logits = model(torch.cat([clips[0], rgb_diff(clips[0])], dim=1))
-    expected = logits.sigmoid().mean(dim=0).tolist()
-    assert list(model.predict(clips[0]).values()) == pytest.approx(expected, abs=1e-6)
+        expected = model(given).sigmoid()[0].tolist()
+    assert list(model.predict(video).values()) == pytest.approx(expected, abs=1e-6)
+    assert list(model.predict(given).values()) == pytest.approx(expected, abs=1e-6)
     with pytest.raises(ValueError, match=r"expected a clip \(B, 6, T, H, W\), got \(2, 3, 4, 32, 32\)"):
         model(clips[0])
+
+
+def test_streams_start_from_imagenet_and_recompute_blocks(clips, monkeypatch):
+    from amge.convert import imagenet
+
+    filled = []
+
+    def fill(backbone):
+        filled.append(backbone)
+        torch.nn.init.constant_(backbone.patch_embed.weight, 0.5)
+
+    for fused in (LateFusion(trunk(0), trunk(1)), PatchFusion(trunk(), Sum(8))):
+        with monkeypatch.context() as patch:
+            start = imagenet.start_from_imagenet
+            patch.setattr(imagenet, "start_from_imagenet", fill)
+            start(fused)
+        fused.set_grad_checkpointing()
+    assert len(filled) == 3 and filled[0].grad_checkpointing and filled[2].grad_checkpointing
+    assert fused.auxiliary_embed.weight.unique().tolist() == [0.5]
+    fused.train()(torch.cat(clips, dim=1), torch.randn(2, 3, 8)).tokens.sum().backward()
 
 
 def test_the_builder_makes_streams_of_any_two_backbones(clips):
@@ -116,6 +140,9 @@ def test_the_builder_makes_streams_of_any_two_backbones(clips):
     assert model(torch.randn(1, 6, 8, 64, 64)).shape == (1, 20)
     with pytest.raises(ValueError, match="got out_channels=128 and 64"):
         amge.build("two-stream-tiny", **mixed | {"auxiliary_backbone_args": decoder | {"dim": 64}})
+    for auxiliary in ("rgb", "skeleton"):
+        with pytest.raises(ValueError, match=f"two different kinds of clips, got rgb and {auxiliary}"):
+            amge.build("two-stream-tiny", auxiliary=auxiliary)
     with pytest.raises(
         ValueError, match=r"unknown streams 'patch-summ'; did you mean 'patch-sum'.*valid: late, patch-"
     ):

@@ -18,7 +18,21 @@ def test_class_aligned_is_the_mean_over_channels():
         head(TOKENS[:, :2])
 
 
-@pytest.mark.parametrize("num_tokens", [25, None])
+def test_class_aligned_refuses_tokens_whose_mean_is_zero():
+    with pytest.raises(ValueError, match=r"mean is zero after a layer norm: build the backbone .*'norm': False"):
+        ClassAligned(3, 3, normed=True)
+    for name, args in (("mvitv2-tiny-mct", {}), ("videoswin-tiny", {"tokens": 20})):
+        with pytest.raises(ValueError, match="mean is zero after a layer norm"):
+            amge.build(name, head="class-aligned", **args)
+    torch.manual_seed(0)
+    bare = {**amge.spec("mvitv2-tiny-mct").backbone_args, "norm": False}
+    model = amge.build("mvitv2-tiny-mct", head="class-aligned", backbone_args=bare)
+    logits = model(torch.randn(2, 3, 8, 64, 64))
+    logits.square().sum().backward()
+    assert logits.abs().max() > 1e-3 and model.backbone.patch_embed.weight.grad.abs().max() > 1e-4
+
+
+@pytest.mark.parametrize("num_tokens", [25, 1])
 def test_class_aligned_needs_a_token_for_each_class(num_tokens):
     with pytest.raises(ValueError, match=f"got {num_tokens} tokens for 20 classes; set tokens=20, or take head='mean'"):
         ClassAligned(num_classes=20, num_tokens=num_tokens)
@@ -38,17 +52,18 @@ def test_linear_weighs_each_token_by_itself():
 def test_deit_averages_a_classifier_of_labels_and_one_of_the_teacher():
     head = DeiT(in_channels=4, num_classes=2).eval()
     main, distillation = head.branches(TOKENS)
+    assert torch.equal(head.merge(main, distillation), head(TOKENS))
     assert torch.equal(main, head.main.projection(TOKENS[..., :2].mean(dim=1)))
     assert torch.equal(distillation, head.distillation.projection(TOKENS[..., 2:].mean(dim=1)))
     assert torch.equal(head(TOKENS), (main + distillation) / 2)
-    with pytest.raises(ValueError, match=r"two tokens side by side .* got 3 channels"):
+    with pytest.raises(ValueError, match=r"two tokens side by side: .* got 3 channels"):
         DeiT(3, 2)
 
 
 def sure_of(head, activity):
     """Make the activity classifier certain of one activity, whatever it sees."""
-    torch.nn.init.zeros_(head.activities.projection.weight)
-    head.activities.projection.bias.data = torch.eye(len(ACTIVITIES))[activity] * 2
+    torch.nn.init.zeros_(head.classifier.projection.weight)
+    head.classifier.projection.bias.data = torch.eye(len(ACTIVITIES))[activity] * 2
     return head
 
 
@@ -67,11 +82,11 @@ def test_a_soft_look_up_weighs_the_regions_by_probability_and_learns_from_them()
     expected = torch.stack([p[1], p[0], p[0]]).expand(2, 3)
     torch.testing.assert_close(head(TOKENS).sigmoid(), expected)
     head(TOKENS)[:, 0].sum().backward()
-    assert head.activities.projection.bias.grad.abs().sum() > 0
+    assert head.classifier.projection.bias.grad.abs().sum() > 0
 
 
 def test_look_up_refuses_what_it_cannot_look_up():
-    with pytest.raises(ValueError, match="unknown region 'quadricep'; did you mean 'quadriceps'"):
+    with pytest.raises(ValueError, match="unknown region of the look-up table 'quadricep'; did you mean 'quadriceps'"):
         LookUp(4, LABELS, {"squat": ("quadricep",)})
     for none in (None, {}):
         with pytest.raises(ValueError, match="a look-up head needs activities, such as"):

@@ -35,6 +35,14 @@ def pair():
     return student, Teacher(amge.assemble(amge.teacher_spec(student.spec)))
 
 
+def test_a_teacher_must_be_one_and_see_the_auxiliary_modality(pair):
+    student, _ = pair
+    with pytest.raises(ValueError, match=r"wrap the teacher: amge.distill.Teacher\(model\); got MuscleModel"):
+        Objective(student, student)
+    with pytest.raises(ValueError, match="the teacher sees 'flow', the student's auxiliary modality is 'rgb_diff'"):
+        Objective(student, Teacher(amge.build("mvitv2-tiny-mct", modality="flow")))
+
+
 def test_terms_are_what_they_say(pair):
     student, teacher = pair
     clip, auxiliary = torch.randn(2, 2, 3, 8, 64, 64)
@@ -88,5 +96,14 @@ def test_a_look_up_model_learns_activities():
     activities = {"squat": ("quadriceps",), "push up": ("chest",)}
     model = amge.build("mvitv2-tiny", head="look-up", head_args={"activities": activities}, activation="sigmoid")
     clip, activity = torch.randn(2, 3, 8, 64, 64), torch.eye(2)
-    Objective(model)(clip, activity)["classification"].backward()
-    assert model.head.activities.projection.weight.grad.abs().sum() > 0
+    model.eval()
+    (loss,) = Objective(model)(clip, activity.bool()).values()
+    torch.testing.assert_close(loss, classification_loss(model.forward_signals(clip).branches[0], activity, "softmax"))
+    loss.backward()
+    with pytest.raises(ValueError, match=r"expected targets \(2, 2\), 1 where a class is true, got \(2, 20\)"):
+        Objective(model)(clip, torch.ones(2, 20))
+    with pytest.raises(ValueError, match="predicts something else than the labels"):
+        amge.build(
+            "mvitv2-tiny", head="look-up", head_args={"activities": activities}, activation="sigmoid", distill="logits"
+        )
+    assert model.head.classifier.projection.weight.grad.abs().sum() > 0

@@ -1,0 +1,85 @@
+"""CTR-GCN (Chen et al., "Channel-wise Topology Refinement Graph Convolution", ICCV 2021).
+
+Shapes: `B` samples, `P` persons, `C` channels, `R` channels of relations, `T` frames, `V` joints, `S` subsets of edges.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from amge.backbones.graph import Graph
+from amge.backbones.temporal import GraphThenTime, PersonNorm, shortcut
+
+
+def conv(in_channels: int, channels: int) -> nn.Conv2d:
+    layer = nn.Conv2d(in_channels, channels, 1)
+    nn.init.kaiming_normal_(layer.weight, mode="fan_out")
+    nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+    return layer
+
+
+class RefinedTopology(nn.Module):
+    """One subset of edges: a matrix for each channel, which what the joints have in common refines (eq. 5–7)."""
+
+    def __init__(self, in_channels: int, channels: int) -> None:
+        super().__init__()
+        relations = 8 if in_channels == 3 else in_channels // 8
+        self.target, self.source = conv(in_channels, relations), conv(in_channels, relations)
+        self.value = conv(in_channels, channels)
+        self.relation = conv(relations, channels)
+
+    def forward(self, x: Tensor, shared: Tensor, alpha: Tensor) -> Tensor:
+        """`(B, C_in, T, V)` and the matrix `(V, V)` that all channels share to `(B, C, T, V)`."""
+        target, source = self.target(x).mean(dim=2), self.source(x).mean(dim=2)
+        relation = self.relation((target[..., None] - source[..., None, :]).tanh())  # (B, C, V, V)
+        return torch.einsum("bcuv,bctv->bctu", relation * alpha + shared, self.value(x))
+
+
+class CTRGraph(nn.Module):
+    """The sum over subsets of edges, and a shortcut around it."""
+
+    def __init__(self, in_channels: int, channels: int, adjacency: Tensor) -> None:
+        super().__init__()
+        self.shared = nn.Parameter(adjacency.clone())
+        self.alpha = nn.Parameter(torch.zeros(1))
+        self.subsets = nn.ModuleList(RefinedTopology(in_channels, channels) for _ in adjacency)
+        self.norm = nn.BatchNorm2d(channels)
+        nn.init.constant_(self.norm.weight, 1e-6)
+        self.shortcut = shortcut(in_channels, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`(B, C_in, T, V)` to `(B, C, T, V)`."""
+        total = sum(subset(x, shared, self.alpha) for subset, shared in zip(self.subsets, self.shared, strict=True))
+        return (self.norm(total) + self.shortcut(x)).relu()
+
+
+class CTRGCN(nn.Module):
+    """Ten blocks; channels double and frames halve at the fifth and the eighth.
+
+    Args:
+        graph: the skeleton.
+        persons: `P`; each slot has statistics of its own in the first norm.
+        width: channels of the first blocks, divisible by 8; the reference's is 64.
+    """
+
+    def __init__(self, graph: Graph, persons: int = 1, width: int = 64) -> None:
+        super().__init__()
+        self.joints, self.persons, self.out_channels = graph.joints, persons, 4 * width
+        self.norm = PersonNorm(graph.joints, persons)
+        channels = [3, *[width] * 4, *[2 * width] * 3, *[4 * width] * 3]
+        adjacency = graph.by_direction()
+        self.layers = nn.Sequential(
+            *(
+                GraphThenTime(
+                    CTRGraph(channels[block], channels[block + 1], adjacency),
+                    channels[block],
+                    channels[block + 1],
+                    stride=2 if block in (4, 7) else 1,
+                    residual=block > 0,
+                )
+                for block in range(10)
+            )
+        )
+
+    def forward(self, skeletons: Tensor) -> Tensor:
+        """`(B, P, T, V, 3)` to one person each, `(B * P, C, T', V)`."""
+        return self.layers(self.norm(skeletons))

@@ -1,0 +1,170 @@
+"""Skeleton graphs as data, and the adjacency matrices that graph networks make of them.
+
+Shapes: `V` joints, `S` subsets of edges, `L` levels of a hierarchy.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+Edges = tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Joints and the bones between them.
+
+    Raises:
+        ValueError: if a bone names a joint that there is not, or the bones do not connect all joints.
+    """
+
+    joints: int
+    """`V`."""
+    bones: Edges
+    """Pairs of joints, the outer one first."""
+    centre: int
+    """The joint that the others are ordered around."""
+
+    def __post_init__(self) -> None:
+        if outside := [bone for bone in self.bones if not all(0 <= joint < self.joints for joint in bone)]:
+            raise ValueError(f"bones {outside} name joints outside 0..{self.joints - 1}")
+        if not 0 <= self.centre < self.joints or not self.hops().isfinite().all():
+            raise ValueError("the bones must connect all joints, and the centre must be one of them")
+
+    def hops(self) -> Tensor:
+        """`(V, V)`: how many bones lie between each two joints."""
+        distance = torch.full((self.joints, self.joints), torch.inf, device="cpu").fill_diagonal_(0)
+        for outer, inner in self.bones:
+            distance[outer, inner] = distance[inner, outer] = 1
+        for via in range(self.joints):
+            distance = torch.minimum(distance, distance[:, via, None] + distance[via])
+        return distance
+
+    def by_distance(self) -> Tensor:
+        """`(3, V, V)`, the spatial partition of ST-GCN: each joint itself; its neighbours that are as far from the
+        centre or farther; its neighbours that are nearer. Columns of their sum add up to one.
+
+        As in the reference, all joints more than one bone away from the centre count as equally far.
+        """
+        hops = self.hops()
+        near = (hops <= 1).float()
+        near = near / near.sum(dim=0)
+        from_centre = hops[self.centre].where(hops[self.centre] <= 1, torch.inf)
+        nearer = from_centre[:, None] < from_centre
+        own = torch.eye(self.joints, dtype=torch.bool, device="cpu")
+        return torch.stack([near * own, near * ~own * ~nearer, near * nearer])
+
+    def by_direction(self) -> Tensor:
+        """`(3, V, V)`, as CTR-GCN has it: each joint itself, bones inwards, bones outwards; columns add up to one."""
+        return torch.stack(
+            [
+                torch.eye(self.joints, device="cpu"),
+                adjacency(self.joints, self.bones),
+                adjacency(self.joints, [(inner, outer) for outer, inner in self.bones]),
+            ]
+        )
+
+    def levels(self) -> tuple[tuple[int, ...], ...]:
+        """Joints by their distance from the centre, nearest first."""
+        from_centre = self.hops()[self.centre]
+        return tuple(
+            tuple(torch.nonzero(from_centre == level).flatten().tolist()) for level in range(int(from_centre.max()) + 1)
+        )
+
+
+def adjacency(joints: int, edges: Sequence[tuple[int, int]]) -> Tensor:
+    """`(V, V)` with a one at `[j, i]` for each edge `(i, j)`, each column divided by its sum."""
+    matrix = torch.zeros(joints, joints, device="cpu")
+    for i, j in edges:
+        matrix[j, i] = 1
+    return matrix / matrix.sum(dim=0).clamp(min=1)
+
+
+def hierarchy(joints: int, levels: Sequence[Sequence[int]]) -> Tensor:
+    """`(L - 1, 3, V, V)`, as HD-GCN has it, for each two neighbouring levels: their joints themselves, all pairs from
+    the inner level to the outer one, and all pairs back. Columns of the latter two add up to one.
+
+    Args:
+        joints: `V`.
+        levels: joints of each level, inner first.
+
+    Raises:
+        ValueError: for fewer than two levels, or joints that are in none or several.
+    """
+    if len(levels) < 2 or sorted(joint for level in levels for joint in level) != list(range(joints)):
+        raise ValueError(f"a hierarchy has two levels or more, and each of {joints} joints in one; got {levels}")
+    sets = []
+    for inner, outer in pairwise(levels):
+        sets.append(
+            torch.stack(
+                [
+                    adjacency(joints, [(joint, joint) for joint in (*inner, *outer)]),
+                    adjacency(joints, [(i, o) for i in inner for o in outer]),
+                    adjacency(joints, [(o, i) for i in inner for o in outer]),
+                ]
+            )
+        )
+    return torch.stack(sets)
+
+
+COCO17 = Graph(
+    17,
+    (
+        (15, 13),
+        (13, 11),
+        (16, 14),
+        (14, 12),
+        (11, 5),
+        (12, 6),
+        (9, 7),
+        (7, 5),
+        (10, 8),
+        (8, 6),
+        (5, 0),
+        (6, 0),
+        (1, 0),
+        (3, 1),
+        (2, 0),
+        (4, 2),
+    ),
+    centre=0,
+)
+"""Joints in COCO order; the shoulders hang from the nose."""
+NTU25 = Graph(
+    25,
+    tuple(
+        (outer - 1, inner - 1)
+        for outer, inner in (
+            (1, 2),
+            (2, 21),
+            (3, 21),
+            (4, 3),
+            (5, 21),
+            (6, 5),
+            (7, 6),
+            (8, 7),
+            (9, 21),
+            (10, 9),
+            (11, 10),
+            (12, 11),
+            (13, 1),
+            (14, 13),
+            (15, 14),
+            (16, 15),
+            (17, 1),
+            (18, 17),
+            (19, 18),
+            (20, 19),
+            (22, 23),
+            (23, 8),
+            (24, 25),
+            (25, 12),
+        )
+    ),
+    centre=20,
+)
+"""Joints of the Kinect v2, as in NTU RGB+D; the centre is the spine between the shoulders."""
+GRAPHS = {"coco-17": COCO17, "ntu-25": NTU25}

@@ -1,0 +1,81 @@
+"""ST-GCN (Yan et al., "Spatial Temporal Graph Convolutional Networks", AAAI 2018).
+
+Shapes: `B` samples, `P` persons, `C` channels, `T` frames, `V` joints, `S` subsets of neighbours.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from amge.backbones.graph import Graph
+from amge.backbones.temporal import PersonNorm, shortcut
+
+
+class STGCNBlock(nn.Module):
+    """A graph convolution with learned importance of edges, a temporal convolution, and a shortcut."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        channels: int,
+        adjacency: Tensor,
+        stride: int,
+        kernel: int,
+        dropout: float,
+        residual: bool,
+    ) -> None:
+        super().__init__()
+        self.register_buffer("adjacency", adjacency, persistent=False)
+        self.importance = nn.Parameter(torch.ones(adjacency.shape))
+        self.graph = nn.Conv2d(in_channels, len(adjacency) * channels, 1)
+        self.time = nn.Sequential(
+            nn.BatchNorm2d(channels),
+            nn.ReLU(),
+            nn.Conv2d(channels, channels, (kernel, 1), (stride, 1), (kernel // 2, 0)),
+            nn.BatchNorm2d(channels),
+            nn.Dropout(dropout),
+        )
+        self.shortcut = shortcut(in_channels, channels, stride) if residual else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`(B, C_in, T, V)` to `(B, C, T', V)`."""
+        matrices: Tensor = self.adjacency * self.importance  # type: ignore[operator]
+        subsets = self.graph(x).unflatten(1, (len(matrices), -1))
+        out = self.time(torch.einsum("bsctv,svw->bctw", subsets, matrices))
+        return (out if self.shortcut is None else out + self.shortcut(x)).relu()
+
+
+class STGCN(nn.Module):
+    """Ten blocks; channels double and frames halve at the fifth and the eighth.
+
+    Args:
+        graph: the skeleton.
+        width: channels of the first blocks; the reference's is 64.
+        kernel: frames of the temporal convolutions, odd.
+        dropout: after each block but the first.
+    """
+
+    def __init__(self, graph: Graph, width: int = 64, kernel: int = 9, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.joints, self.out_channels = graph.joints, 4 * width
+        self.persons: int | None = None
+        self.norm = PersonNorm(graph.joints)
+        channels = [3, *[width] * 4, *[2 * width] * 3, *[4 * width] * 3]
+        adjacency = graph.by_distance()
+        self.layers = nn.Sequential(
+            *(
+                STGCNBlock(
+                    channels[block],
+                    channels[block + 1],
+                    adjacency,
+                    stride=2 if block in (4, 7) else 1,
+                    kernel=kernel,
+                    dropout=dropout if block else 0.0,
+                    residual=block > 0,
+                )
+                for block in range(10)
+            )
+        )
+
+    def forward(self, skeletons: Tensor) -> Tensor:
+        """`(B, P, T, V, 3)` to one person each, `(B * P, C, T', V)`."""
+        return self.layers(self.norm(skeletons))

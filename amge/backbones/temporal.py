@@ -1,0 +1,102 @@
+"""Temporal convolutions of skeleton networks, and the block that puts them behind a graph convolution.
+
+Shapes: `B` persons of all samples, `C` channels, `T` frames, `V` joints.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+
+def pointwise(in_channels: int, out_channels: int, stride: int = 1) -> list[nn.Module]:
+    """A 1 x 1 convolution, strided in time, and its norm."""
+    conv = nn.Conv2d(in_channels, out_channels, 1, stride=(stride, 1))
+    nn.init.kaiming_normal_(conv.weight, mode="fan_out")
+    nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
+    return [conv, nn.BatchNorm2d(out_channels)]
+
+
+def shortcut(in_channels: int, out_channels: int, stride: int = 1) -> nn.Module:
+    """The input as it is, or through a 1 x 1 convolution where its shape changes."""
+    if in_channels == out_channels and stride == 1:
+        return nn.Identity()
+    return nn.Sequential(*pointwise(in_channels, out_channels, stride))
+
+
+class MultiScaleTemporal(nn.Module):
+    """Branches side by side: dilated convolutions, a max-pool, and a point (Chen et al., CTR-GCN, section 3.4).
+
+    Args:
+        channels: in and out; divisible by the number of branches.
+        stride: in time.
+        kernel: frames of the dilated convolutions, odd.
+        dilations: one branch each.
+    """
+
+    def __init__(self, channels: int, stride: int = 1, kernel: int = 5, dilations: Sequence[int] = (1, 2)) -> None:
+        super().__init__()
+        count = len(dilations) + 2
+        if channels % count:
+            raise ValueError(f"{count} branches need a number of channels that {count} divides, got {channels}")
+        width = channels // count
+        self.branches = nn.ModuleList()
+        for dilation in dilations:
+            padding = (dilation * (kernel - 1) // 2, 0)
+            conv = nn.Conv2d(width, width, (kernel, 1), (stride, 1), padding, (dilation, 1))
+            nn.init.kaiming_normal_(conv.weight, mode="fan_out")
+            nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
+            self.branches.append(nn.Sequential(*pointwise(channels, width), nn.ReLU(), conv, nn.BatchNorm2d(width)))
+        pool = nn.MaxPool2d((3, 1), (stride, 1), (1, 0))
+        self.branches.append(nn.Sequential(*pointwise(channels, width), nn.ReLU(), pool, nn.BatchNorm2d(width)))
+        self.branches.append(nn.Sequential(*pointwise(channels, width, stride)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`(B, C, T, V)` to `(B, C, T', V)`."""
+        return torch.cat([branch(x) for branch in self.branches], dim=1)
+
+
+class GraphThenTime(nn.Module):
+    """A graph convolution, then `MultiScaleTemporal`, around both a shortcut.
+
+    Args:
+        graph: `(B, C_in, T, V)` to `(B, C, T, V)`.
+        in_channels: `C_in`.
+        channels: `C`.
+        stride: in time.
+        residual: whether there is a shortcut.
+    """
+
+    def __init__(
+        self, graph: nn.Module, in_channels: int, channels: int, stride: int = 1, residual: bool = True
+    ) -> None:
+        super().__init__()
+        self.graph = graph
+        self.time = MultiScaleTemporal(channels, stride)
+        self.shortcut = shortcut(in_channels, channels, stride) if residual else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`(B, C_in, T, V)` to `(B, C, T', V)`."""
+        out = self.time(self.graph(x))
+        return (out if self.shortcut is None else out + self.shortcut(x)).relu()
+
+
+class PersonNorm(nn.BatchNorm1d):
+    """Batch norm of raw skeletons: statistics for each joint and axis, of each person's slot or of all persons alike.
+
+    Args:
+        joints: `V`.
+        persons: `P`, slots with statistics of their own; 1 for persons alike, any number of them.
+        axes: x, y and confidence.
+    """
+
+    def __init__(self, joints: int, persons: int = 1, axes: int = 3) -> None:
+        super().__init__(persons * joints * axes)
+        self.persons = persons
+
+    def forward(self, skeletons: Tensor) -> Tensor:
+        """`(B, P, T, V, 3)` to one person each, `(B * P, 3, T, V)`."""
+        samples, persons, frames, joints, axes = skeletons.shape
+        x = skeletons.permute(0, 1, 3, 4, 2)  # b p v c t
+        x = super().forward(x.reshape(samples * persons // self.persons, -1, frames))
+        return x.reshape(samples * persons, joints, axes, frames).permute(0, 2, 3, 1)
