@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from amge.backbones.graph import Graph
-from amge.backbones.temporal import GraphThenTime, PersonNorm, shortcut
+from amge.backbones.temporal import GraphThenTime, PersonNorm, shortcut, ten_blocks
 
 
 def conv(in_channels: int, channels: int) -> nn.Conv2d:
@@ -65,20 +65,13 @@ class CTRGCN(nn.Module):
         super().__init__()
         self.joints, self.persons, self.out_channels = graph.joints, persons, 4 * width
         self.norm = PersonNorm(graph.joints, persons)
-        channels = [3, *[width] * 4, *[2 * width] * 3, *[4 * width] * 3]
         adjacency = graph.by_direction()
-        self.layers = nn.Sequential(
-            *(
-                GraphThenTime(
-                    CTRGraph(channels[block], channels[block + 1], adjacency),
-                    channels[block],
-                    channels[block + 1],
-                    stride=2 if block in (4, 7) else 1,
-                    residual=block > 0,
-                )
-                for block in range(10)
-            )
-        )
+
+        def block(in_channels: int, channels: int, stride: int, first: bool) -> GraphThenTime:
+            topology = CTRGraph(in_channels, channels, adjacency)
+            return GraphThenTime(topology, in_channels, channels, stride, residual=not first)
+
+        self.layers = ten_blocks(width, block)
 
     def forward(self, skeletons: Tensor) -> Tensor:
         """`(B, P, T, V, 3)` to one person each, `(B * P, C, T', V)`."""

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from amge.backbones.graph import Graph, hierarchy
-from amge.backbones.temporal import GraphThenTime, PersonNorm, pointwise, shortcut
+from amge.backbones.temporal import GraphThenTime, PersonNorm, pointwise, shortcut, ten_blocks
 
 
 class EdgeConv(nn.Module):
@@ -115,19 +115,12 @@ class HDGCN(nn.Module):
         levels = levels or graph.levels()
         adjacency = hierarchy(graph.joints, levels)
         joints_of = [[*inner, *outer] for inner, outer in pairwise(levels)]
-        channels = [3, *[width] * 4, *[2 * width] * 3, *[4 * width] * 3]
-        self.layers = nn.Sequential(
-            *(
-                GraphThenTime(
-                    HDGraph(channels[block], channels[block + 1], adjacency, joints_of if block else None),
-                    channels[block],
-                    channels[block + 1],
-                    stride=2 if block in (4, 7) else 1,
-                    residual=block > 0,
-                )
-                for block in range(10)
-            )
-        )
+
+        def block(in_channels: int, channels: int, stride: int, first: bool) -> GraphThenTime:
+            topology = HDGraph(in_channels, channels, adjacency, None if first else joints_of)
+            return GraphThenTime(topology, in_channels, channels, stride, residual=not first)
+
+        self.layers = ten_blocks(width, block)
 
     def forward(self, skeletons: Tensor) -> Tensor:
         """`(B, P, T, V, 3)` to one person each, `(B * P, C, T', V)`."""

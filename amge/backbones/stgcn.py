@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from amge.backbones.graph import Graph
-from amge.backbones.temporal import PersonNorm, shortcut
+from amge.backbones.temporal import PersonNorm, shortcut, ten_blocks
 
 
 class STGCNBlock(nn.Module):
@@ -59,22 +59,13 @@ class STGCN(nn.Module):
         self.joints, self.out_channels = graph.joints, 4 * width
         self.persons: int | None = None
         self.norm = PersonNorm(graph.joints)
-        channels = [3, *[width] * 4, *[2 * width] * 3, *[4 * width] * 3]
         adjacency = graph.by_distance()
-        self.layers = nn.Sequential(
-            *(
-                STGCNBlock(
-                    channels[block],
-                    channels[block + 1],
-                    adjacency,
-                    stride=2 if block in (4, 7) else 1,
-                    kernel=kernel,
-                    dropout=dropout if block else 0.0,
-                    residual=block > 0,
-                )
-                for block in range(10)
-            )
-        )
+
+        def block(in_channels: int, channels: int, stride: int, first: bool) -> STGCNBlock:
+            chance = 0.0 if first else dropout
+            return STGCNBlock(in_channels, channels, adjacency, stride, kernel, chance, residual=not first)
+
+        self.layers = ten_blocks(width, block)
 
     def forward(self, skeletons: Tensor) -> Tensor:
         """`(B, P, T, V, 3)` to one person each, `(B * P, C, T', V)`."""

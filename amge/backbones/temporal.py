@@ -3,7 +3,7 @@
 Shapes: `B` persons of all samples, `C` channels, `T` frames, `V` joints.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -79,6 +79,19 @@ class GraphThenTime(nn.Module):
         """`(B, C_in, T, V)` to `(B, C, T', V)`."""
         out = self.time(self.graph(x))
         return (out if self.shortcut is None else out + self.shortcut(x)).relu()
+
+
+def ten_blocks(width: int, block: Callable[[int, int, int, bool], nn.Module]) -> nn.Sequential:
+    """The stack that ST-GCN introduced: channels double and frames halve at the fifth and the eighth block.
+
+    Args:
+        width: channels of the first blocks.
+        block: makes one from channels in and out, stride in time, and whether it is the first, which has no shortcut.
+    """
+    channels = [3, *[width] * 4, *[2 * width] * 3, *[4 * width] * 3]
+    return nn.Sequential(
+        *(block(channels[i], channels[i + 1], 2 if i in (4, 7) else 1, i == 0) for i in range(len(channels) - 1))
+    )
 
 
 class PersonNorm(nn.BatchNorm1d):
