@@ -174,10 +174,10 @@ def _assemble(spec: ModelSpec) -> MuscleModel:
     states(backbone, "backbone", "token_dim", "embed_dims", "reduces", "out_channels")
     bank = TokenBank(spec.tokens, backbone.token_dim, spec.banks) if spec.banks else None
     sizes = {"dim": backbone.out_channels, "num_tokens": spec.tokens}
-    is_skeleton = len(layout := getattr(backbone, "input_layout", Backbone.input_layout)) == 5 and layout[-1] == 3
-    if is_skeleton != (spec.modality == "skeleton"):
+    takes_clips = getattr(backbone, "input_layout", Backbone.input_layout)[-3:] == ("T", "H", "W")
+    if takes_clips == (spec.modality == "skeleton"):
         raise ValueError(
-            f"the backbone {spec.backbone!r} takes {'skeletons' if is_skeleton else 'clips'}, the modality is "
+            f"the backbone {spec.backbone!r} takes {'clips' if takes_clips else 'skeletons'}, the modality is "
             f"{spec.modality!r}; a teacher's are auxiliary_backbone and auxiliary"
         )
     fusion: Any = make("fusion", spec.fusion, spec.fusion_args, **sizes) if spec.fusion else None

@@ -19,9 +19,12 @@ LAST_BLOCK = ("blocks.3.attn.pool_q.weight", "blocks.3.attn.rel_pos", "norm_k.bi
 
 
 def idle(row):
-    """Parts of the names of parameters whose gradient is zero by nature: of the last block's patches, which no one
-    reads, and of what a softmax does not see; of queries and keys that a subset of MCTF's attentions leaves out; and, until a
-    first step, of CTR-GCN's relations and of pytorchvideo's residual branches, whose last norm starts at zero."""
+    """Parts of the names of parameters whose gradient is zero by nature.
+
+    Those of the last block's patches, which no one reads, and of what a softmax does not see; queries and keys that a
+    subset of MCTF's attentions leaves out; and, until a first step, CTR-GCN's relations and pytorchvideo's residual
+    branches, whose last norm starts at zero.
+    """
     if row.table == 11:
         return (*LAST_BLOCK, "attention.qkv")
     if row.table == 2:
