@@ -107,7 +107,8 @@ def teacher_spec(student: ModelSpec) -> ModelSpec:
 def assemble(spec: ModelSpec) -> MuscleModel:
     """Build the model that a spec describes, with random weights, in train mode.
 
-    It is first put together without memory (on the meta device), so that parts which do not fit are refused at once.
+    It is first put together without memory (on the meta device), so that parts which do not fit are refused at once; at
+    last fusion and head are tried on tokens of zeros.
 
     Raises:
         ValueError: for an unknown part, arguments that a part refuses, or parts that do not fit one another.
@@ -116,7 +117,10 @@ def assemble(spec: ModelSpec) -> MuscleModel:
     if torch.get_default_device().type != "meta":
         with torch.device("meta"):
             rehearse(spec)
-    return _assemble(spec)
+    model = _assemble(spec)
+    if torch.get_default_device().type != "meta":
+        try_parts(model, spec)
+    return model
 
 
 def check_spec(spec: ModelSpec) -> None:
@@ -126,41 +130,38 @@ def check_spec(spec: ModelSpec) -> None:
 
 
 def rehearse(spec: ModelSpec) -> None:
-    """Put a model and its teacher together on the default device, and see that each part gives what it states.
+    """Put a model and its teacher together on the default device, to see whether they fit.
 
     Raises:
         ValueError: for parts that do not fit one another.
     """
     try:
-        model: Any = _assemble(spec)
+        _assemble(spec)
         if spec.distill:
             _assemble(teacher_spec(spec))
     except ValueError:
         raise
     except Exception:  # a part that this device can't hold; building it for real tells
-        return
-    tokens = torch.zeros(1, spec.tokens, model.backbone.out_channels)
-    fused: Tensor | None = tokens
+        pass
+
+
+@torch.no_grad()
+def try_parts(model: Any, spec: ModelSpec) -> None:
+    """Raise `ValueError` unless fusion and head give what they state, for tokens of zeros."""
+    given: tuple[Tensor, ...] = (torch.zeros(1, spec.tokens, model.backbone.out_channels),) * max(len(spec.banks), 1)
+    shapes: dict[str, tuple[int, ...]] = {"head": (1, len(spec.labels))}
     if model.fusion:
-        fused = gives(model.fusion, "fusion", (1, spec.tokens, model.fusion.out_channels), tokens, tokens)
-    if fused is not None:
-        gives(model.head, "head", (1, len(spec.labels)), fused)
-
-
-def gives(part: nn.Module, kind: str, shape: tuple[int, ...], *given: Tensor) -> Tensor | None:
-    """What a part gives, or None if it can't run on this device.
-
-    Raises:
-        ValueError: if that has another shape.
-    """
-    try:
+        shapes = {"fusion": (1, spec.tokens, model.fusion.out_channels)} | shapes
+    for kind, shape in shapes.items():
+        part = getattr(model, kind)
         out = part.eval()(*given)
-    except Exception:  # the device again
-        return None
-    if getattr(out, "shape", None) != shape:
-        got = tuple(out.shape) if isinstance(out, Tensor) else type(out).__name__
-        raise ValueError(f"{kind} {type(part).__name__} must give {shape} for {tuple(given[0].shape)}, it gave {got}")
-    return out
+        part.train()
+        if getattr(out, "shape", None) != shape:
+            got = tuple(out.shape) if isinstance(out, Tensor) else type(out).__name__
+            raise ValueError(
+                f"{kind} {type(part).__name__} must give {shape} for {tuple(given[0].shape)}, it gave {got}"
+            )
+        given = (out,)
 
 
 def states(part: nn.Module, kind: str, *sizes: str) -> None:

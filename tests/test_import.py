@@ -15,3 +15,10 @@ def test_public_names_are_there():
     import amge
 
     assert [name for name in amge.__all__ if not hasattr(amge, name)] == []
+
+
+def test_building_is_light():
+    """The rehearsal of a build must not start torch's compiler, which takes seconds and 150 MB."""
+    code = "import sys, amge; amge.build('transm3e-tiny', tokens=3); print('torch._dynamo' in sys.modules, end='')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert (done.stdout, done.returncode) == ("False", 0), done.stderr

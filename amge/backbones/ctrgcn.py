@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from amge.backbones.graph import Graph
 from amge.backbones.temporal import GraphThenTime, PersonNorm, shortcut, ten_blocks
+from amge.constant import constant
 
 
 def conv(in_channels: int, channels: int) -> nn.Conv2d:
@@ -65,7 +66,7 @@ class CTRGCN(nn.Module):
         super().__init__()
         self.joints, self.persons, self.out_channels = graph.joints, persons, 4 * width
         self.norm = PersonNorm(graph.joints, persons)
-        adjacency = graph.by_direction()
+        adjacency = constant(graph.by_direction)
 
         def block(in_channels: int, channels: int, stride: int, first: bool) -> GraphThenTime:
             topology = CTRGraph(in_channels, channels, adjacency)

@@ -31,12 +31,14 @@ class Graph:
     def __post_init__(self) -> None:
         if outside := [bone for bone in self.bones if not all(0 <= joint < self.joints for joint in bone)]:
             raise ValueError(f"bones {outside} name joints outside 0..{self.joints - 1}")
-        if not 0 <= self.centre < self.joints or not self.hops().isfinite().all():
+        with torch.device("cpu"):
+            connected = self.hops().isfinite().all()
+        if not 0 <= self.centre < self.joints or not connected:
             raise ValueError("the bones must connect all joints, and the centre must be one of them")
 
     def hops(self) -> Tensor:
         """`(V, V)`: how many bones lie between each two joints."""
-        distance = torch.full((self.joints, self.joints), torch.inf, device="cpu").fill_diagonal_(0)
+        distance = torch.full((self.joints, self.joints), torch.inf).fill_diagonal_(0)
         for outer, inner in self.bones:
             distance[outer, inner] = distance[inner, outer] = 1
         for via in range(self.joints):
@@ -54,14 +56,14 @@ class Graph:
         near = near / near.sum(dim=0)
         from_centre = hops[self.centre].where(hops[self.centre] <= 1, torch.inf)
         nearer = from_centre[:, None] < from_centre
-        own = torch.eye(self.joints, dtype=torch.bool, device="cpu")
+        own = torch.eye(self.joints, dtype=torch.bool)
         return torch.stack([near * own, near * ~own * ~nearer, near * nearer])
 
     def by_direction(self) -> Tensor:
         """`(3, V, V)`, as CTR-GCN has it: each joint itself, bones inwards, bones outwards; columns add up to one."""
         return torch.stack(
             [
-                torch.eye(self.joints, device="cpu"),
+                torch.eye(self.joints),
                 adjacency(self.joints, self.bones),
                 adjacency(self.joints, [(inner, outer) for outer, inner in self.bones]),
             ]
@@ -69,7 +71,8 @@ class Graph:
 
     def levels(self) -> tuple[tuple[int, ...], ...]:
         """Joints by their distance from the centre, nearest first."""
-        from_centre = self.hops()[self.centre]
+        with torch.device("cpu"):
+            from_centre = self.hops()[self.centre]
         return tuple(
             tuple(torch.nonzero(from_centre == level).flatten().tolist()) for level in range(int(from_centre.max()) + 1)
         )
@@ -77,7 +80,7 @@ class Graph:
 
 def adjacency(joints: int, edges: Sequence[tuple[int, int]]) -> Tensor:
     """`(V, V)` with a one at `[j, i]` for each edge `(i, j)`, each column divided by its sum."""
-    matrix = torch.zeros(joints, joints, device="cpu")
+    matrix = torch.zeros(joints, joints)
     for i, j in edges:
         matrix[j, i] = 1
     return matrix / matrix.sum(dim=0).clamp(min=1)

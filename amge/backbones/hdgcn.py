@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from amge.backbones.graph import Graph, hierarchy
 from amge.backbones.temporal import GraphThenTime, PersonNorm, pointwise, shortcut, ten_blocks
+from amge.constant import constant
 
 
 class EdgeConv(nn.Module):
@@ -113,7 +114,7 @@ class HDGCN(nn.Module):
         self.joints, self.persons, self.out_channels = graph.joints, persons, 4 * width
         self.norm = PersonNorm(graph.joints, persons)
         levels = levels or graph.levels()
-        adjacency = hierarchy(graph.joints, levels)
+        adjacency = constant(hierarchy, graph.joints, levels)
         joints_of = [[*inner, *outer] for inner, outer in pairwise(levels)]
 
         def block(in_channels: int, channels: int, stride: int, first: bool) -> GraphThenTime:

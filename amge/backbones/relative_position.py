@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from amge.constant import constant
+
 Grid = tuple[int, int, int]
 AXES = ("t", "h", "w")
 MULTIPLE = 8
@@ -63,8 +65,8 @@ class RelativePosition(nn.Module):
             table = nn.init.trunc_normal_(torch.empty(2 * size - 1, dim), std=0.02)
             self.register_parameter(axis, nn.Parameter(table))
         for axis, query, key in zip(AXES, query_grid, key_grid, strict=True):
-            self.register_buffer(f"offsets_{axis}", offsets(query, key), persistent=False)
-        self.register_buffer("keys", one_hot(key_grid, self.extension(key_grid)), persistent=False)
+            self.register_buffer(f"offsets_{axis}", constant(offsets, query, key), persistent=False)
+        self.register_buffer("keys", constant(one_hot, key_grid, self.extension(key_grid)), persistent=False)
 
     def extension(self, key_grid: Sequence[int]) -> int:
         """`E`: the positions along all three axes, rounded up so that `d + E` suits the kernels."""

@@ -17,6 +17,7 @@ from amge.backbones.graph import GRAPHS, Graph
 from amge.backbones.hdgcn import HDGCN
 from amge.backbones.stgcn import STGCN
 from amge.backbones.temporal import PersonNorm
+from amge.constant import constant
 from amge.errors import one_of
 
 
@@ -25,7 +26,7 @@ class JointMixing(nn.Module):
 
     def __init__(self, in_channels: int, channels: int, joints: int, kernel: int) -> None:
         super().__init__()
-        self.mix = nn.Parameter(torch.eye(joints) + torch.full((joints, joints), 1 / joints))
+        self.mix = nn.Parameter(constant(lambda: torch.eye(joints) + 1 / joints))
         self.project = nn.Conv2d(in_channels, channels, 1)
         self.norm = nn.BatchNorm2d(channels)
         self.time = nn.Conv2d(channels, channels, (kernel, 1), padding=(kernel // 2, 0))

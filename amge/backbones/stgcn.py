@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from amge.backbones.graph import Graph
 from amge.backbones.temporal import PersonNorm, shortcut, ten_blocks
+from amge.constant import constant
 
 
 class STGCNBlock(nn.Module):
@@ -59,7 +60,7 @@ class STGCN(nn.Module):
         self.joints, self.out_channels = graph.joints, 4 * width
         self.persons: int | None = None
         self.norm = PersonNorm(graph.joints)
-        adjacency = graph.by_distance()
+        adjacency = constant(graph.by_distance)
 
         def block(in_channels: int, channels: int, stride: int, first: bool) -> STGCNBlock:
             chance = 0.0 if first else dropout
