@@ -24,7 +24,7 @@ class Row:
 
     table: int
     label: str
-    """As printed."""
+    """As printed, or as its columns say."""
     model: str | None
     """Name of a model; None: a constant or random prediction, which needs none."""
     overrides: Mapping[str, Any] = field(default_factory=dict)

@@ -109,7 +109,7 @@ class ModelSpec:
                 raise ValueError(f"{name} must be a whole number from 1 up, got {value!r}")
         for name in ("labels", "banks"):
             names = getattr(self, name)
-            if not isinstance(names, (tuple, list)) or not all(isinstance(n, str) and n for n in names):
+            if not isinstance(names, tuple) or not all(isinstance(n, str) and n for n in names):
                 raise ValueError(f"{name} must be a tuple of names, got {names!r}")
         if not self.labels or len(set(self.labels)) != len(self.labels):
             raise ValueError("labels must be distinct names, at least one")

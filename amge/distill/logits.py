@@ -7,9 +7,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from amge.distill.checks import check_scale
 from amge.errors import one_of
 from amge.model import Signals
-from amge.spec import ACTIVATIONS, is_number
+from amge.spec import ACTIVATIONS
 
 
 class LogitDistillation(nn.Module):
@@ -34,12 +35,9 @@ class LogitDistillation(nn.Module):
         self, hard: bool = False, temperature: float = 1.0, weight: float = 1.0, activation: str = "softmax"
     ) -> None:
         super().__init__()
-        if not is_number(temperature, above=0):
-            raise ValueError(f"temperature must be positive, got {temperature!r}")
+        check_scale(temperature, weight)
         if hard and temperature != 1:
             raise ValueError(f"a hard decision has no temperature, got {temperature}")
-        if not is_number(weight) or weight < 0:
-            raise ValueError(f"weight must be a number, 0 or more, got {weight!r}")
         self.sigmoid = one_of("activation", activation, ACTIVATIONS) == "sigmoid"
         self.hard, self.temperature, self.weight = hard, temperature, weight
 

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from amge.distill.checks import check_scale
 from amge.errors import one_of
-from amge.spec import is_number
 
 AXES = {"token": (1,), "channel": (2,), "full": (1, 2)}
 """What the softmax runs over: the dimensions of `(B, M, C)` that make one distribution."""
@@ -45,10 +45,7 @@ class TokenDistillation(nn.Module):
         self.official = one_of("form of the distillation", form, ("paper", "official")) == "official"
         if temperature is None:
             temperature = 10.0 if self.official else 1.0
-        if not is_number(temperature, above=0):
-            raise ValueError(f"temperature must be positive, got {temperature!r}")
-        if not is_number(weight) or weight < 0:
-            raise ValueError(f"weight must be a number, 0 or more, got {weight!r}")
+        check_scale(temperature, weight)
         self.temperature = temperature
         self.weight = weight
 

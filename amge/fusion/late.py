@@ -42,7 +42,6 @@ class LateFusion(Backbone):
         self.embed_dims = major.embed_dims if self.told else ()
         self.reduces = major.reduces if self.told else ()
         self.out_channels = major.out_channels
-        self.normed = getattr(major, "normed", False) or getattr(auxiliary, "normed", False)
         self.input_layout = ("B", sum(self.channels), "T", "H", "W")
 
     def set_grad_checkpointing(self, enable: bool = True) -> None:
