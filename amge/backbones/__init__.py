@@ -5,11 +5,11 @@ from amge.backbones.contract import Backbone, BackboneOutput
 from amge.backbones.ctrgcn import CTRGCN
 from amge.backbones.encoded import Encoded
 from amge.backbones.frames import Frames
-from amge.backbones.graph import Graph
 from amge.backbones.hdgcn import HDGCN
 from amge.backbones.mvit import BlockSetting, MViT, mvitv2
 from amge.backbones.skeleton import JointMixer, Skeleton, joint_mixer
 from amge.backbones.stgcn import STGCN
+from amge.graph import Graph
 
 __all__ = [
     "CTRGCN",

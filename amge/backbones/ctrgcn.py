@@ -6,9 +6,9 @@ Shapes: `B` samples, `P` persons, `C` channels, `R` channels of relations, `T` f
 import torch
 from torch import Tensor, nn
 
-from amge.backbones.graph import Graph
 from amge.backbones.temporal import GraphThenTime, PersonNorm, shortcut, ten_blocks
 from amge.constant import constant
+from amge.graph import Graph
 
 
 def conv(in_channels: int, channels: int) -> nn.Conv2d:
@@ -23,7 +23,7 @@ class RefinedTopology(nn.Module):
 
     def __init__(self, in_channels: int, channels: int) -> None:
         super().__init__()
-        relations = 8 if in_channels == 3 else in_channels // 8
+        relations = 8 if in_channels < 16 else in_channels // 8
         self.target, self.source = conv(in_channels, relations), conv(in_channels, relations)
         self.value = conv(in_channels, channels)
         self.relation = conv(relations, channels)
@@ -60,20 +60,21 @@ class CTRGCN(nn.Module):
         graph: the skeleton.
         persons: `P`; each slot has statistics of its own in the first norm.
         width: channels of the first blocks, divisible by 8; the reference's is 64.
+        in_channels: of a joint, three for each stream.
     """
 
-    def __init__(self, graph: Graph, persons: int = 1, width: int = 64) -> None:
+    def __init__(self, graph: Graph, persons: int = 1, width: int = 64, in_channels: int = 3) -> None:
         super().__init__()
         self.joints, self.persons, self.out_channels = graph.joints, persons, 4 * width
-        self.norm = PersonNorm(graph.joints, persons)
+        self.norm = PersonNorm(graph.joints, persons, in_channels)
         adjacency = constant(graph.by_direction)
 
         def block(in_channels: int, channels: int, stride: int, first: bool) -> GraphThenTime:
             topology = CTRGraph(in_channels, channels, adjacency)
             return GraphThenTime(topology, in_channels, channels, stride, residual=not first)
 
-        self.layers = ten_blocks(width, block)
+        self.layers = ten_blocks(in_channels, width, block)
 
     def forward(self, skeletons: Tensor) -> Tensor:
-        """`(B, P, T, V, 3)` to one person each, `(B * P, C, T', V)`."""
+        """`(B, P, T, V, in_channels)` to one person each, `(B * P, C, T', V)`."""
         return self.layers(self.norm(skeletons))

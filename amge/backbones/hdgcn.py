@@ -9,9 +9,9 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from amge.backbones.graph import Graph, hierarchy
 from amge.backbones.temporal import GraphThenTime, PersonNorm, pointwise, shortcut, ten_blocks
 from amge.constant import constant
+from amge.graph import Graph, hierarchy
 
 
 class EdgeConv(nn.Module):
@@ -105,14 +105,20 @@ class HDGCN(nn.Module):
         persons: `P`; each slot has statistics of its own in the first norm.
         width: channels of the first blocks, divisible by 4; the reference's is 64.
         levels: joints of each level of the hierarchy, inner first; default: by distance from the graph's centre.
+        in_channels: of a joint, three for each stream.
     """
 
     def __init__(
-        self, graph: Graph, persons: int = 1, width: int = 64, levels: Sequence[Sequence[int]] | None = None
+        self,
+        graph: Graph,
+        persons: int = 1,
+        width: int = 64,
+        levels: Sequence[Sequence[int]] | None = None,
+        in_channels: int = 3,
     ) -> None:
         super().__init__()
         self.joints, self.persons, self.out_channels = graph.joints, persons, 4 * width
-        self.norm = PersonNorm(graph.joints, persons)
+        self.norm = PersonNorm(graph.joints, persons, in_channels)
         levels = levels or graph.levels()
         adjacency = constant(hierarchy, graph.joints, levels)
         joints_of = [[*inner, *outer] for inner, outer in pairwise(levels)]
@@ -121,8 +127,8 @@ class HDGCN(nn.Module):
             topology = HDGraph(in_channels, channels, adjacency, None if first else joints_of)
             return GraphThenTime(topology, in_channels, channels, stride, residual=not first)
 
-        self.layers = ten_blocks(width, block)
+        self.layers = ten_blocks(in_channels, width, block)
 
     def forward(self, skeletons: Tensor) -> Tensor:
-        """`(B, P, T, V, 3)` to one person each, `(B * P, C, T', V)`."""
+        """`(B, P, T, V, in_channels)` to one person each, `(B * P, C, T', V)`."""
         return self.layers(self.norm(skeletons))

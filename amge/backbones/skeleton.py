@@ -13,12 +13,14 @@ from torch import Tensor, nn
 from amge.backbones.adapter import TokenDecoder
 from amge.backbones.ctrgcn import CTRGCN
 from amge.backbones.encoded import Encoded
-from amge.backbones.graph import GRAPHS, Graph
 from amge.backbones.hdgcn import HDGCN
 from amge.backbones.stgcn import STGCN
+from amge.backbones.streams import STREAMS, stream
 from amge.backbones.temporal import PersonNorm
 from amge.constant import constant
 from amge.errors import one_of
+from amge.graph import Graph
+from amge.skeletons import LAYOUTS
 
 
 class JointMixing(nn.Module):
@@ -71,24 +73,46 @@ class Skeleton(Encoded):
     A person is there if any joint of theirs has confidence; a clip with nobody gives features of zero.
 
     Args:
-        encoder: skeletons `(B, P, T, V, 3)` to features of each person `(B * P, C, T', V)`; states `joints`, `persons`
-            (None for any number) and `out_channels`.
+        encoder: skeletons `(B, P, T, V, 3 * streams)` to features of each person `(B * P, C, T', V)`; states `joints`,
+            `persons` (None for any number) and `out_channels`.
         adapter: the decoder; its only map has the encoder's channels on the grid `(T', V, 1)`. None: no tokens.
         masking: False averages all slots, empty ones as well, as the reference implementations do.
+        streams: what the encoder sees, of `amge.backbones.streams.STREAMS`, side by side.
+        graph: of the joints; bones need it.
+
+    Raises:
+        ValueError: for no streams, an unknown one, or bones without a graph.
     """
 
-    def __init__(self, encoder: nn.Module, adapter: TokenDecoder | None = None, masking: bool = True) -> None:
+    def __init__(
+        self,
+        encoder: nn.Module,
+        adapter: TokenDecoder | None = None,
+        masking: bool = True,
+        streams: Sequence[str] = ("joint",),
+        graph: Graph | None = None,
+    ) -> None:
         sizes: Any = encoder
         super().__init__(encoder, sizes.out_channels, adapter)
+        if not streams or isinstance(streams, str):
+            raise ValueError(f"streams must be a tuple of some of {', '.join(STREAMS)}; got {streams!r}")
+        for name in streams:
+            one_of("skeleton stream", name, STREAMS)
+        if graph is None and any(name.startswith("bone") for name in streams):
+            raise ValueError(f"bones need a graph; streams={tuple(streams)} has none")
         self.masking = masking
+        self.graph = graph
+        self.streams = tuple(streams)
+        self.parents = graph.parents() if graph else tuple(range(sizes.joints))
         self.any_number = sizes.persons is None
         self.input_layout = ("B", sizes.persons or "P", "T", sizes.joints, 3)
 
     def features(self, clip: Tensor) -> Tensor:
         """Skeletons `(B, P, T, V, 3)`, the last axis x, y and confidence, to `(B, C, T', V, 1)`."""
+        there = (clip[..., 2] > 0).flatten(2).any(dim=2)
+        clip = torch.cat([stream(clip, name, self.parents) for name in self.streams], dim=-1)
         if not self.masking:
             return self.encoder(clip).unflatten(0, clip.shape[:2]).mean(dim=1)[..., None]
-        there = (clip[..., 2] > 0).flatten(2).any(dim=2)
         if self.training and self.any_number and there.any():  # who is absent must not enter the norms' statistics
             encoded = self.encoder(clip[there][:, None])
             features = encoded.new_zeros(*there.shape, *encoded.shape[1:])
@@ -106,17 +130,26 @@ def graph_of(graph: str | Mapping[str, Any]) -> Graph:
         ValueError: for an unknown name, or fields that make no graph.
     """
     if isinstance(graph, str):
-        return GRAPHS[one_of("skeleton graph", graph, GRAPHS)]
+        return LAYOUTS[one_of("skeleton graph", graph, LAYOUTS)]
     try:
         return Graph(**{**graph, "bones": tuple((int(a), int(b)) for a, b in graph["bones"])})
     except (TypeError, KeyError) as error:
         raise ValueError(f"a graph is a name, or has joints, bones and a centre: {error}") from None
 
 
-def _skeleton(encoder: Any, frames: int, reduction: int, masking: bool, with_tokens: bool, adapter: Any) -> Skeleton:
+def _skeleton(
+    encoder: Any,
+    frames: int,
+    reduction: int,
+    masking: bool,
+    with_tokens: bool,
+    adapter: Any,
+    graph: Graph | None = None,
+    streams: Sequence[str] = ("joint",),
+) -> Skeleton:
     grid = (-(-frames // reduction), encoder.joints, 1)
     decoder = TokenDecoder([encoder.out_channels], grid, **adapter) if with_tokens else None
-    return Skeleton(encoder, decoder, masking)
+    return Skeleton(encoder, decoder, masking, streams, graph)
 
 
 def joint_mixer(
@@ -146,26 +179,35 @@ def st_gcn(
     graph: str | Mapping[str, Any] = "coco-17",
     width: int = 64,
     dropout: float = 0.0,
+    streams: Sequence[str] = ("joint",),
     masking: bool = True,
     frames: int = 32,
     with_tokens: bool = True,
     **adapter: Any,
 ) -> Skeleton:
-    """`Skeleton` on ST-GCN; any number of persons. Arguments as of `STGCN` and `joint_mixer`; `graph` may be a name."""
-    return _skeleton(STGCN(graph_of(graph), width, dropout=dropout), frames, 4, masking, with_tokens, adapter)
+    """`Skeleton` on ST-GCN, for any number of persons.
+
+    Arguments as of `STGCN`, `Skeleton` and `joint_mixer`; `graph` may be a name.
+    """
+    joints = graph_of(graph)
+    encoder = STGCN(joints, width, dropout=dropout, in_channels=3 * len(streams))
+    return _skeleton(encoder, frames, 4, masking, with_tokens, adapter, joints, streams)
 
 
 def ctr_gcn(
     graph: str | Mapping[str, Any] = "coco-17",
     persons: int = 1,
     width: int = 64,
+    streams: Sequence[str] = ("joint",),
     masking: bool = True,
     frames: int = 32,
     with_tokens: bool = True,
     **adapter: Any,
 ) -> Skeleton:
-    """`Skeleton` on CTR-GCN. Arguments as of `CTRGCN` and `joint_mixer`; `graph` may be a name."""
-    return _skeleton(CTRGCN(graph_of(graph), persons, width), frames, 4, masking, with_tokens, adapter)
+    """`Skeleton` on CTR-GCN. Arguments as of `CTRGCN`, `Skeleton` and `joint_mixer`; `graph` may be a name."""
+    joints = graph_of(graph)
+    encoder = CTRGCN(joints, persons, width, in_channels=3 * len(streams))
+    return _skeleton(encoder, frames, 4, masking, with_tokens, adapter, joints, streams)
 
 
 def hd_gcn(
@@ -173,10 +215,13 @@ def hd_gcn(
     persons: int = 1,
     width: int = 64,
     levels: Sequence[Sequence[int]] | None = None,
+    streams: Sequence[str] = ("joint",),
     masking: bool = True,
     frames: int = 32,
     with_tokens: bool = True,
     **adapter: Any,
 ) -> Skeleton:
-    """`Skeleton` on HD-GCN. Arguments as of `HDGCN` and `joint_mixer`; `graph` may be a name."""
-    return _skeleton(HDGCN(graph_of(graph), persons, width, levels), frames, 4, masking, with_tokens, adapter)
+    """`Skeleton` on HD-GCN. Arguments as of `HDGCN`, `Skeleton` and `joint_mixer`; `graph` may be a name."""
+    joints = graph_of(graph)
+    encoder = HDGCN(joints, persons, width, levels, in_channels=3 * len(streams))
+    return _skeleton(encoder, frames, 4, masking, with_tokens, adapter, joints, streams)

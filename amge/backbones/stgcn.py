@@ -6,9 +6,9 @@ Shapes: `B` samples, `P` persons, `C` channels, `T` frames, `V` joints, `S` subs
 import torch
 from torch import Tensor, nn
 
-from amge.backbones.graph import Graph
 from amge.backbones.temporal import PersonNorm, shortcut, ten_blocks
 from amge.constant import constant
+from amge.graph import Graph
 
 
 class STGCNBlock(nn.Module):
@@ -53,21 +53,24 @@ class STGCN(nn.Module):
         width: channels of the first blocks; the reference's is 64.
         kernel: frames of the temporal convolutions, odd.
         dropout: after each block but the first.
+        in_channels: of a joint, three for each stream.
     """
 
-    def __init__(self, graph: Graph, width: int = 64, kernel: int = 9, dropout: float = 0.0) -> None:
+    def __init__(
+        self, graph: Graph, width: int = 64, kernel: int = 9, dropout: float = 0.0, in_channels: int = 3
+    ) -> None:
         super().__init__()
         self.joints, self.out_channels = graph.joints, 4 * width
         self.persons: int | None = None
-        self.norm = PersonNorm(graph.joints)
+        self.norm = PersonNorm(graph.joints, axes=in_channels)
         adjacency = constant(graph.by_distance)
 
         def block(in_channels: int, channels: int, stride: int, first: bool) -> STGCNBlock:
             chance = 0.0 if first else dropout
             return STGCNBlock(in_channels, channels, adjacency, stride, kernel, chance, residual=not first)
 
-        self.layers = ten_blocks(width, block)
+        self.layers = ten_blocks(in_channels, width, block)
 
     def forward(self, skeletons: Tensor) -> Tensor:
-        """`(B, P, T, V, 3)` to one person each, `(B * P, C, T', V)`."""
+        """`(B, P, T, V, in_channels)` to one person each, `(B * P, C, T', V)`."""
         return self.layers(self.norm(skeletons))

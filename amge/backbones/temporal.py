@@ -81,14 +81,15 @@ class GraphThenTime(nn.Module):
         return (out if self.shortcut is None else out + self.shortcut(x)).relu()
 
 
-def ten_blocks(width: int, block: Callable[[int, int, int, bool], nn.Module]) -> nn.Sequential:
+def ten_blocks(in_channels: int, width: int, block: Callable[[int, int, int, bool], nn.Module]) -> nn.Sequential:
     """The stack that ST-GCN introduced: channels double and frames halve at the fifth and the eighth block.
 
     Args:
+        in_channels: of the skeletons.
         width: channels of the first blocks.
         block: makes one from channels in and out, stride in time, and whether it is the first, which has no shortcut.
     """
-    channels = [3, *[width] * 4, *[2 * width] * 3, *[4 * width] * 3]
+    channels = [in_channels, *[width] * 4, *[2 * width] * 3, *[4 * width] * 3]
     return nn.Sequential(
         *(block(channels[i], channels[i + 1], 2 if i in (4, 7) else 1, i == 0) for i in range(len(channels) - 1))
     )
@@ -100,7 +101,7 @@ class PersonNorm(nn.BatchNorm1d):
     Args:
         joints: `V`.
         persons: `P`, slots with statistics of their own; 1 for persons alike, any number of them.
-        axes: x, y and confidence.
+        axes: channels of a joint, such as x, y and confidence.
     """
 
     def __init__(self, joints: int, persons: int = 1, axes: int = 3) -> None:
@@ -108,7 +109,7 @@ class PersonNorm(nn.BatchNorm1d):
         self.persons = persons
 
     def forward(self, skeletons: Tensor) -> Tensor:
-        """`(B, P, T, V, 3)` to one person each, `(B * P, 3, T, V)`."""
+        """`(B, P, T, V, axes)` to one person each, `(B * P, axes, T, V)`."""
         samples, persons, frames, joints, axes = skeletons.shape
         x = skeletons.permute(0, 1, 3, 4, 2)  # b p v c t
         x = super().forward(x.reshape(samples * persons // self.persons, -1, frames))

@@ -18,7 +18,8 @@ class Graph:
     """Joints and the bones between them.
 
     Raises:
-        ValueError: if a bone names a joint that there is not, or the bones do not connect all joints.
+        ValueError: if a bone names a joint that there is not, the bones do not connect all joints, or there is not one
+            distinct name for each joint.
     """
 
     joints: int
@@ -27,14 +28,40 @@ class Graph:
     """Pairs of joints, the outer one first."""
     centre: int
     """The joint that the others are ordered around."""
+    names: tuple[str, ...] = ()
+    """Of the joints, with `left_` and `right_` before those that come in pairs; `()` if they have none. Names let
+    skeletons be mirrored, and turned into another layout."""
 
     def __post_init__(self) -> None:
         if outside := [bone for bone in self.bones if not all(0 <= joint < self.joints for joint in bone)]:
             raise ValueError(f"bones {outside} name joints outside 0..{self.joints - 1}")
+        if self.names and (len(self.names) != self.joints or len(set(self.names)) != self.joints):
+            raise ValueError(f"{self.joints} joints need as many distinct names, got {self.names}")
         with torch.device("cpu"):
             connected = self.hops().isfinite().all()
         if not 0 <= self.centre < self.joints or not connected:
             raise ValueError("the bones must connect all joints, and the centre must be one of them")
+
+    def edge_index(self) -> Tensor:
+        """`(2, E)`, every bone in both directions, as the layers of `torch_geometric` take it."""
+        return torch.tensor([*self.bones, *(bone[::-1] for bone in self.bones)]).T.contiguous()
+
+    def parents(self) -> tuple[int, ...]:
+        """For each joint the one at the inner end of its first bone; a joint that is no bone's outer end is its own."""
+        inner = dict(reversed(self.bones))
+        return tuple(inner.get(joint, joint) for joint in range(self.joints))
+
+    def mirrored(self) -> tuple[int, ...]:
+        """For each joint the one on the other side of the body, by the names.
+
+        Raises:
+            ValueError: if the joints have no names.
+        """
+        if not self.names:
+            raise ValueError("a graph without names does not know left from right")
+        other = {"left": "right", "right": "left"}
+        swapped = ["_".join(other.get(word, word) for word in name.split("_")) for name in self.names]
+        return tuple(self.names.index(name) for name in swapped)
 
     def hops(self) -> Tensor:
         """`(V, V)`: how many bones lie between each two joints."""
@@ -111,63 +138,3 @@ def hierarchy(joints: int, levels: Sequence[Sequence[int]]) -> Tensor:
             )
         )
     return torch.stack(sets)
-
-
-COCO17 = Graph(
-    17,
-    (
-        (15, 13),
-        (13, 11),
-        (16, 14),
-        (14, 12),
-        (11, 5),
-        (12, 6),
-        (9, 7),
-        (7, 5),
-        (10, 8),
-        (8, 6),
-        (5, 0),
-        (6, 0),
-        (1, 0),
-        (3, 1),
-        (2, 0),
-        (4, 2),
-    ),
-    centre=0,
-)
-"""Joints in COCO order; the shoulders hang from the nose."""
-NTU25 = Graph(
-    25,
-    tuple(
-        (outer - 1, inner - 1)
-        for outer, inner in (
-            (1, 2),
-            (2, 21),
-            (3, 21),
-            (4, 3),
-            (5, 21),
-            (6, 5),
-            (7, 6),
-            (8, 7),
-            (9, 21),
-            (10, 9),
-            (11, 10),
-            (12, 11),
-            (13, 1),
-            (14, 13),
-            (15, 14),
-            (16, 15),
-            (17, 1),
-            (18, 17),
-            (19, 18),
-            (20, 19),
-            (22, 23),
-            (23, 8),
-            (24, 25),
-            (25, 12),
-        )
-    ),
-    centre=20,
-)
-"""Joints of the Kinect v2, as in NTU RGB+D; the centre is the spine between the shoulders."""
-GRAPHS = {"coco-17": COCO17, "ntu-25": NTU25}
