@@ -26,16 +26,21 @@ out, err = Console(), Console(stderr=True)
 
 ModelOption = Annotated[str, typer.Option(help="A name from `amge list`, or the folder of a checkpoint.")]
 BAR = 24
+DRAWN = 8
+"""Frames of a pose model's clip in its picture."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """What was predicted for one video."""
+    """What was predicted for one video, or for one person in it."""
 
     video: str
     probabilities: dict[str, float]
     windows: list[Any]
     threshold: float
+    person: int | None = None
+    others: tuple["Result", ...] = ()
+    """The other persons, the most prominent first."""
 
     def active(self, probabilities: dict[str, float]) -> list[str]:
         return [name for name, p in ranked(probabilities) if p >= self.threshold]
@@ -44,8 +49,14 @@ class Result:
         def rounded(values: dict[str, float]) -> dict[str, float]:
             return {name: round(value, 4) for name, value in values.items()}
 
+        persons: dict[str, Any] = {} if self.person is None else {"person": self.person}
+        if self.others:
+            persons["others"] = [
+                {key: value for key, value in other.as_json().items() if key != "video"} for other in self.others
+            ]
         return {
             "video": self.video,
+            **persons,
             "regions": rounded(self.probabilities),
             "active": self.active(self.probabilities),
             "windows": [
@@ -89,7 +100,13 @@ def is_path(model: str) -> bool:
 
 @app.command()
 def predict(
-    videos: Annotated[list[str], typer.Argument(help="Video files, or folders of images.", metavar="VIDEO...")],
+    videos: Annotated[
+        list[str],
+        typer.Argument(
+            help="Video files, or folders of images; for skeleton models also npz or json files of keypoints.",
+            metavar="VIDEO...",
+        ),
+    ],
     model: ModelOption = "transm3e-lite",
     threshold: Annotated[
         float | None,
@@ -99,6 +116,10 @@ def predict(
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV, a row per region and window.")] = False,
     save: Annotated[
         Path | None, typer.Option(help="Draw a body map to this picture; for several videos, into this folder.")
+    ] = None,
+    pose: Annotated[
+        str | None,
+        typer.Option(help="Pose estimator of skeleton models: mediapipe (default) or rtmlib, which downloads weights."),
     ] = None,
 ) -> None:
     """Say which muscle regions each video uses."""
@@ -112,13 +133,11 @@ def predict(
     for video in videos:
         try:
             with progress_bar(video) as report:
-                windows, busiest = watch(network.predict_windows(video, report))
-            rows = [list(w.probabilities.values()) for w in windows]
-            means = [sum(column) / len(rows) for column in zip(*rows, strict=True)]
-            result = Result(video, dict(zip(network.spec.labels, means, strict=True)), windows, limit)
+                windows, busiest = watch(network.predict_windows(video, report, pose))
+            result = by_person(video, windows, limit)
             results.append(result)
             if video in pictures:
-                picture(result, busiest.frames, pictures[video])
+                picture(result, busiest[result.person], pictures[video])
         except (ValueError, OSError, ImportError) as error:
             complain(error)
             failed = True
@@ -134,14 +153,28 @@ def predict(
         raise typer.Exit(2)
 
 
-def watch(predictions: Iterable[Any]) -> tuple[list[Any], Any]:
-    """All windows without their frames, so that memory does not grow with them, and the busiest one with its own."""
-    windows, busiest = [], None
+def watch(predictions: Iterable[Any]) -> tuple[list[Any], dict[int | None, Any]]:
+    """All windows without frames, so that memory does not grow with them, and each person's busiest with its own."""
+    windows: list[Any] = []
+    busiest: dict[int | None, Any] = {}
     for window in predictions:
-        if busiest is None or sum(window.probabilities.values()) > sum(busiest.probabilities.values()):
-            busiest = window
-        windows.append(replace(window, frames=window.frames[:0].copy()))
+        best = busiest.get(window.person)
+        if best is None or sum(window.probabilities.values()) > sum(best.probabilities.values()):
+            busiest[window.person] = window
+        windows.append(replace(window, frames=None, keypoints=None))
     return windows, busiest
+
+
+def by_person(video: str, windows: list[Any], threshold: float) -> Result:
+    """The means over the windows of the main person, with those of the others."""
+    from amge.model import by_prominence
+
+    results = []
+    for person in by_prominence(windows):
+        own = [window for window in windows if window.person == person]
+        means = {name: sum(w.probabilities[name] for w in own) / len(own) for name in own[0].probabilities}
+        results.append(Result(video, means, own, threshold, person))
+    return replace(results[0], others=tuple(results[1:]))
 
 
 @contextmanager
@@ -180,10 +213,17 @@ def picture_paths(videos: list[str], save: Path, labels: Sequence[str]) -> dict[
     return paths
 
 
-def picture(result: Result, frames: Any, path: Path) -> None:
+def picture(result: Result, window: Any, path: Path) -> None:
     from amge import bodymap
 
-    title = Path(result.video).stem.replace("_", " ")
+    title, frames = Path(result.video).stem.replace("_", " "), window.frames
+    if frames is not None and window.keypoints is not None:
+        from amge.pose.draw import overlay
+        from amge.skeletons import layout_of
+
+        graph = layout_of(window.keypoints.shape[1])
+        some = range(0, len(frames), -(-len(frames) // DRAWN))
+        frames = overlay(frames[some], window.keypoints[some], graph) if graph else frames[some]
     path.parent.mkdir(parents=True, exist_ok=True)
     bodymap.save(path, bodymap.draw(result.probabilities, frames, title, result.threshold))
 
@@ -191,12 +231,13 @@ def picture(result: Result, frames: Any, path: Path) -> None:
 def csv_rows(results: list[Result]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("video", "start", "end", "region", "probability", "active"))
-    for result in results:
+    writer.writerow(("video", "start", "end", "region", "probability", "active", "person"))
+    for result in (each for main in results for each in (main, *main.others)):
         for w in result.windows:
             for name, p in w.probabilities.items():
+                active = int(p >= result.threshold)
                 writer.writerow(
-                    (result.video, f"{w.start:.3f}", f"{w.end:.3f}", name, f"{p:.4f}", int(p >= result.threshold))
+                    (result.video, f"{w.start:.3f}", f"{w.end:.3f}", name, f"{p:.4f}", active, result.person)
                 )
     return text.getvalue().rstrip("\n")
 
@@ -206,7 +247,8 @@ def table(result: Result) -> None:
     from amge.muscles import REGIONS
 
     names = {region.id: region.name for region in REGIONS}
-    rows = Table(title=Text(result.video), title_justify="left", box=None, show_header=False, pad_edge=False)
+    title = result.video if result.person is None else f"{result.video}, person {result.person}"
+    rows = Table(title=Text(title), title_justify="left", box=None, show_header=False, pad_edge=False)
     for name, p in ranked(result.probabilities):
         style = "bold green" if p >= result.threshold else "dim"
         filled = round(p * BAR)
@@ -222,6 +264,8 @@ def table(result: Result) -> None:
         for w in result.windows:
             timeline.add_row(f"{w.start:.1f} s", f"{w.end:.1f} s", ", ".join(result.active(w.probabilities)) or "–")
         out.print(timeline)
+    for other in result.others:
+        table(other)
 
 
 @app.command("list")

@@ -3,10 +3,11 @@
 Shapes: `B` batch, `T H W` picture or grid, `N` patches, `M` tokens per bank, `C` channels, `K` labels.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
@@ -18,7 +19,11 @@ from amge.data.preprocess import to_clip
 from amge.spec import ModelSpec
 from amge.tokens import TokenBank
 
-Source = str | Path | np.ndarray | Tensor
+if TYPE_CHECKING:
+    from amge.data.skeleton import Skeletons
+    from amge.pose import PoseEstimator
+
+Source: TypeAlias = "str | Path | np.ndarray | Tensor | Skeletons"
 
 
 class Features(NamedTuple):
@@ -58,8 +63,29 @@ class WindowPrediction:
     end: float
     """In seconds."""
     probabilities: dict[str, float]
-    frames: np.ndarray
-    """The frames that the model looked at, uint8 `(T, H, W, 3)`."""
+    frames: np.ndarray | None
+    """The frames that the model, or the pose estimator, looked at, uint8 `(T, H, W, 3)`; None for skeletons given."""
+    person: int | None = None
+    """Whose it is, numbered in the order of appearance; None where the model looks at the whole picture."""
+    weight: float = 1.0
+    """Summed over windows it is largest for the main person: their mean size in pixels."""
+    keypoints: np.ndarray | None = None
+    """Of the person, `(T, V, 3)` in pixels of `frames`, in the layout of the pose estimator."""
+
+
+class Input(NamedTuple):
+    """One row of what a model takes, and the prediction to be made from it."""
+
+    given: Tensor
+    window: WindowPrediction
+
+
+def by_prominence(windows: Sequence[WindowPrediction]) -> list[int | None]:
+    """The persons, the one who is seen largest and longest first; `[None]` if the model looks at the whole picture."""
+    weights: dict[int | None, float] = defaultdict(float)
+    for window in windows:
+        weights[window.person] += window.weight
+    return sorted(weights, key=lambda person: -weights[person])
 
 
 class MuscleModel(nn.Module):
@@ -170,53 +196,71 @@ class MuscleModel(nn.Module):
         """
         return self.forward_head(self.forward_features(clip))
 
-    def preprocess(self, source: Source) -> Tensor:
+    def preprocess(self, source: Source, pose: "str | PoseEstimator | None" = None) -> Tensor:
         """A video to what the model takes, one row per window; a short video is one window.
 
         That is a normalised clip `(B, 3, T, H, W)` in the model's modality; in both, side by side, for two streams.
+        For a skeleton model it is the main person, `(B, P, T, V, 3)`, other slots empty.
 
         Args:
-            source: path of a video or of a folder of images, or raw frames, uint8 `(T, H, W, 3)`.
+            source: path of a video or of a folder of images, or raw frames, uint8 `(T, H, W, 3)`. A skeleton model also
+                takes keypoints in pixels: float `(T, V, 3)` or `(P, T, V, 3)` of 30 frames a second, `Skeletons`, or
+                the path of an npz or json file, see `amge.data.skeleton.read_skeletons`.
+            pose: how a skeleton model gets from video to keypoints: `mediapipe` (the default), `rtmlib`, or any
+                `amge.pose.PoseEstimator`.
 
         Raises:
-            VideoError: (a `ValueError`) if the source cannot be read; says why.
+            VideoError: (a `ValueError`) if the source cannot be read, or nobody is in it; says why.
+            ImportError: if the library of the pose estimator is not installed.
         """
-        return torch.stack([clip for _, clip in self._clips(source)])
+        rows = list(self._inputs(source, None, pose))
+        main = by_prominence([row.window for row in rows])[0]
+        return torch.stack([row.given for row in rows if row.window.person == main])
 
-    def predict(self, source: Source) -> dict[str, float]:
-        """Region to probability, the mean over the windows of a long video.
+    def predict(self, source: Source, pose: "str | PoseEstimator | None" = None) -> dict[str, float]:
+        """Region to probability, the mean over the windows of a long video; of the main person, in a skeleton model.
 
         Args:
             source: as for `preprocess`; or what the model itself takes, such as `preprocess` gave, a float
-                `(B, 3, T, H, W)` or `(3, T, H, W)`, or skeletons `(B, P, T, V, 3)`.
+                `(B, 3, T, H, W)` or `(3, T, H, W)`, or normalised skeletons `(B, P, T, V, 3)`.
+            pose: as for `preprocess`.
 
         Raises:
-            VideoError: (a `ValueError`) if the source cannot be read; says why.
+            VideoError: (a `ValueError`) if the source cannot be read, or nobody is in it; says why.
+            ImportError: if the library of the pose estimator is not installed.
         """
         spec = self._spec()
-        if isinstance(source, Tensor) and source.is_floating_point():
+        ready = isinstance(source, Tensor) and source.is_floating_point()
+        if isinstance(source, Tensor) and ready and (source.ndim == 5 or spec.modality != "skeleton"):
             rows = self._probabilities(source if source.ndim == 5 else source[None])
         else:
-            windows = [list(window.probabilities.values()) for window in self.predict_windows(source)]
-            rows = torch.tensor(windows)
+            windows = list(self.predict_windows(source, pose=pose))
+            main = by_prominence(windows)[0]
+            rows = torch.tensor([list(w.probabilities.values()) for w in windows if w.person == main])
         return dict(zip(spec.labels, rows.mean(dim=0).tolist(), strict=True))
 
     def predict_windows(
-        self, source: Source, progress: Callable[[float, float | None], None] | None = None
+        self,
+        source: Source,
+        progress: Callable[[float, float | None], None] | None = None,
+        pose: "str | PoseEstimator | None" = None,
     ) -> Iterator[WindowPrediction]:
-        """One prediction per window, as the video is decoded: the timeline of a long video.
+        """One prediction per window, as the video is decoded: the timeline of a long video. A skeleton model gives one
+        for each person in a window; `amge.model.by_prominence` says which is the main one.
 
         Args:
             source: as for `preprocess`.
             progress: called with the seconds read and the seconds in all (None if not known).
+            pose: as for `preprocess`.
 
         Raises:
-            VideoError: (a `ValueError`) if the source cannot be read; says why.
+            VideoError: (a `ValueError`) if the source cannot be read, or nobody is in it; says why.
+            ImportError: if the library of the pose estimator is not installed.
         """
         labels = self._spec().labels
-        for window, clip in self._clips(source, progress):
-            probabilities = dict(zip(labels, self._probabilities(clip[None])[0].tolist(), strict=True))
-            yield WindowPrediction(window.start, window.end, probabilities, window.frames)
+        for given, window in self._inputs(source, progress, pose):
+            probabilities = dict(zip(labels, self._probabilities(given[None])[0].tolist(), strict=True))
+            yield replace(window, probabilities=probabilities)
 
     def save_pretrained(self, folder: str | Path, dtype: torch.dtype | None = None) -> Path:
         """Write `config.json` and `model.safetensors`; see `amge.hub.save_pretrained`."""
@@ -253,17 +297,44 @@ class MuscleModel(nn.Module):
         if clip.dtype != dtype and not torch.is_autocast_enabled(clip.device.type):
             raise ValueError(f"the clip is {clip.dtype}, the model {dtype}; bring one to the other with .to(dtype)")
 
-    def _clips(self, source: Source, progress: Callable[[float, float | None], None] | None = None) -> Iterator:
-        from amge.data.video import windows  # PyAV, which models on tensors do without
-
+    def _inputs(
+        self,
+        source: Source,
+        progress: Callable[[float, float | None], None] | None,
+        pose: "str | PoseEstimator | None",
+    ) -> Iterator[Input]:
+        """What the model takes, window by window, with predictions that lack their probabilities."""
         spec = self._spec()
         if spec.modality == "skeleton":
-            raise ValueError(
-                f"{spec.name} takes skeletons (B, P, T, V, 3), not video: give model(...) or predict those"
-            )
-        for window in windows(source, spec.frames, seconds=spec.seconds, progress=progress):
+            yield from self._skeleton_inputs(source, progress, "mediapipe" if pose is None else pose)
+            return
+        if pose is not None:
+            raise ValueError(f"{spec.name} looks at pictures; a pose estimator is for skeleton models")
+        from amge.data.video import windows  # PyAV, which models on tensors do without
+
+        for window in windows(source, spec.frames, seconds=spec.seconds, progress=progress):  # type: ignore[arg-type]
             clip = to_clip(window.frames, spec.size, spec.mean, spec.std)[None]
-            yield window, torch.cat([from_rgb(clip, modality) for modality in spec.modalities], dim=1)[0]
+            given = torch.cat([from_rgb(clip, modality) for modality in spec.modalities], dim=1)[0]
+            yield Input(given, WindowPrediction(window.start, window.end, {}, window.frames))
+
+    def _skeleton_inputs(
+        self,
+        source: Source,
+        progress: Callable[[float, float | None], None] | None,
+        pose: "str | PoseEstimator",
+    ) -> Iterator[Input]:
+        from amge.data.skeleton import normalise
+        from amge.pose.persons import fit_layout, person_clips
+
+        spec, layout = self._spec(), self.backbone.input_layout
+        slots, joints = (axis if isinstance(axis, int) else 1 for axis in (layout[1], layout[3]))
+        graph = getattr(self.backbone, "graph", None)
+        for clip in person_clips(source, spec.frames, spec.seconds, pose, progress):
+            person = normalise(fit_layout(clip.keypoints, joints, graph), graph)
+            given = torch.zeros(slots, *person.shape)
+            given[0] = torch.from_numpy(person)
+            window = WindowPrediction(clip.start, clip.end, {}, clip.frames, clip.person, clip.weight, clip.keypoints)
+            yield Input(given, window)
 
     @torch.inference_mode()
     def _probabilities(self, clip: Tensor) -> Tensor:

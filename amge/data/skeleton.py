@@ -1,0 +1,235 @@
+"""Skeletons as they come from a pose estimator: checking, reading, and bringing them to what a model takes.
+
+Shapes: `P` persons, `T` frames, `V` joints; the last axis is x and y in pixels, y downwards, and confidence in 0..1.
+A joint of confidence 0 is missing, a person without joints in a frame is not seen there.
+"""
+
+import json
+import os
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from amge.data.frames import VideoError, describe
+from amge.data.track import Tracker
+from amge.graph import Graph
+
+SUFFIXES = (".npz", ".json")
+
+
+@dataclass(frozen=True, eq=False)
+class Skeletons:
+    """Persons through time, checked when made.
+
+    `keypoints` may be `(T, V, 3)` for one person, and may lack confidence, `(..., 2)`, which is 1 then. Joints with NaN
+    or infinity are missing; confidence is cut to 0..1.
+
+    Raises:
+        VideoError: if nobody is there, or shapes and times make no sense; says what would.
+    """
+
+    keypoints: np.ndarray
+    """float32 `(P, T, V, 3)`."""
+    times: np.ndarray
+    """When each frame was taken, in seconds, ascending, `(T,)`."""
+
+    def __post_init__(self) -> None:
+        given = np.asarray(self.keypoints)
+        if given.dtype.kind not in "fiu" or given.ndim not in (3, 4) or given.shape[-1] not in (2, 3):
+            raise VideoError(
+                f"expected keypoints (P, T, V, 3) or (T, V, 3), x and y in pixels and confidence, got {given.dtype} "
+                f"{given.shape}"
+            )
+        points = given.astype(np.float32).reshape(-1, *given.shape[-3:])
+        if points.shape[-1] == 2:
+            points = np.concatenate([points, np.ones_like(points[..., :1])], axis=-1)
+        missing = ~np.isfinite(points).all(axis=-1) | (points[..., 2] <= 0)
+        points = np.where(missing[..., None], 0, points)
+        points[..., 2] = points[..., 2].clip(0, 1)
+        if points.shape[1] < 2:
+            raise VideoError(f"the skeletons have {points.shape[1]} frame(s): a movement needs at least 2 frames")
+        if missing.all():
+            raise VideoError("nobody is in these skeletons: every joint is missing")
+        times = np.asarray(self.times, np.float64)
+        if times.shape != points.shape[1:2] or not np.isfinite(times).all() or (np.diff(times) <= 0).any():
+            raise VideoError(
+                f"{points.shape[1]} frames need as many times in seconds, each after the one before; sort the frames"
+            )
+        object.__setattr__(self, "keypoints", points)
+        object.__setattr__(self, "times", times - times[0])
+
+    @classmethod
+    def at_rate(cls, keypoints: np.ndarray, fps: float = 30.0) -> "Skeletons":
+        """Keypoints `(P, T, V, 3)` or `(T, V, 3)` of frames that were taken `fps` times a second.
+
+        Raises:
+            VideoError: as for `Skeletons`, or if the rate is not over 0.
+        """
+        if not 0 < fps < float("inf"):
+            raise VideoError(f"fps must be a number over 0, got {fps}")
+        frames = np.shape(keypoints)[-3] if np.ndim(keypoints) >= 3 else 0
+        return cls(keypoints, np.arange(frames) / fps)
+
+    @property
+    def end(self) -> float:
+        """When the last frame leaves the screen, in seconds."""
+        return float(self.times[-1] + np.median(np.diff(self.times)))
+
+
+def read_skeletons(path: str | os.PathLike[str], fps: float = 30.0) -> Skeletons:
+    """Skeletons from a file.
+
+    - `.npz`: `keypoints` `(P, T, V, 3)`, `(T, V, 3)` or without confidence; if it has them, `scores` `(P, T, V)` are
+      the confidence, and `times` `(T,)` in seconds or `fps` a number.
+    - `.json`: results or annotations of COCO keypoints. Frames go by the number in their `image_id`, in whatever order
+      they are listed; a number left out is time that passes. Persons go by their `track_id`; without one they are
+      tracked. Flags of visibility, 0, 1 and 2, become 0, 0.5 and 1.
+
+    Args:
+        path: the file.
+        fps: frames a second, where the file does not say.
+
+    Raises:
+        VideoError: if the file can't be used; says why.
+    """
+    path = Path(path)
+    try:
+        return (_from_json if path.suffix.lower() == ".json" else _from_npz)(path, fps)
+    except VideoError as error:
+        raise VideoError(f"{path}: {error}") from None
+    except FileNotFoundError:
+        raise VideoError(f"{path}: no such file; check the path") from None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise VideoError(f"{path} does not hold skeletons ({error!r}); see read_skeletons for what does") from None
+
+
+def _from_npz(path: Path, fps: float) -> Skeletons:
+    with np.load(path, allow_pickle=False) as archive:
+        if "keypoints" not in archive:
+            raise VideoError(f"it has no 'keypoints', but {', '.join(archive.files) or 'nothing'}")
+        points = archive["keypoints"]
+        if "scores" in archive:
+            points = np.concatenate([points[..., :2], archive["scores"][..., None]], axis=-1)
+        if "times" in archive:
+            return Skeletons(points, archive["times"])
+        return Skeletons.at_rate(points, float(archive["fps"]) if "fps" in archive else fps)
+
+
+def _from_json(path: Path, fps: float) -> Skeletons:
+    content = json.loads(path.read_text(encoding="utf-8"))
+    entries = content["annotations"] if isinstance(content, Mapping) else content
+    seen: dict[int, list[tuple[Any, np.ndarray]]] = defaultdict(list)
+    for entry in entries:
+        pose = np.array(entry["keypoints"], np.float32).reshape(-1, 3)
+        seen[_number(entry["image_id"])].append((entry.get("track_id"), pose))
+    if not seen:
+        raise VideoError("it lists nobody")
+    poses = [pose for persons in seen.values() for _, pose in persons]
+    if len({len(pose) for pose in poses}) > 1:
+        raise VideoError("its persons differ in their number of joints")
+    if {0, 1, 2} >= {float(v) for pose in poses for v in pose[:, 2]} and any((pose[:, 2] == 2).any() for pose in poses):
+        for pose in poses:
+            pose[:, 2] /= 2
+    numbers = sorted(seen)
+    times = (np.array(numbers) - numbers[0]) / fps
+    tracks = [{track for track, _ in seen[number]} for number in numbers]
+    known = all(
+        None not in there and len(there) == len(seen[number]) for there, number in zip(tracks, numbers, strict=True)
+    )
+    if known:
+        order = {track: index for index, track in enumerate(sorted(set().union(*tracks), key=str))}
+        keypoints = np.zeros((len(order), len(numbers), *poses[0].shape), np.float32)
+        for frame, number in enumerate(numbers):
+            for track, pose in seen[number]:
+                keypoints[order[track], frame] = pose
+        return Skeletons(keypoints, times)
+    tracker = Tracker()
+    for time, number in zip(times.tolist(), numbers, strict=True):
+        tracker.add(time, np.stack([pose for _, pose in seen[number]]))
+    clips = tracker.clip(tuple(times.tolist()))
+    return Skeletons(np.stack(list(clips.values())) if clips else np.zeros((1, len(times), *poses[0].shape)), times)
+
+
+def _number(image: Any) -> int:
+    """The number of a frame, or the last one in its name."""
+    digits = re.findall(r"\d+", str(image))
+    if not digits:
+        raise VideoError(f"image_id {image!r} has no number to order frames by")
+    return int(digits[-1])
+
+
+def is_skeletons(source: object) -> bool:
+    """Whether `source` is skeletons, the path of a file of them, or an array or tensor of numbers that are not whole,
+    rather than video."""
+    if isinstance(source, str | os.PathLike):
+        return Path(source).suffix.lower() in SUFFIXES
+    if isinstance(source, torch.Tensor):
+        return source.is_floating_point()
+    return isinstance(source, Skeletons) or (isinstance(source, np.ndarray) and source.dtype.kind == "f")
+
+
+def as_skeletons(source: object) -> Skeletons:
+    """Skeletons from what a user has: `Skeletons`, the path of a file, or an array or tensor `(P, T, V, 3)` or
+    `(T, V, 3)` of 30 frames a second.
+
+    Raises:
+        VideoError: if it is none of them, or can't be used.
+    """
+    if isinstance(source, Skeletons):
+        return source
+    if isinstance(source, str | os.PathLike):
+        return read_skeletons(source)
+    if isinstance(source, torch.Tensor):
+        source = source.detach().cpu().float().numpy()
+    if isinstance(source, np.ndarray):
+        return Skeletons.at_rate(source)
+    raise VideoError(f"{describe(source)} is neither skeletons nor a video")
+
+
+def cut(skeletons: Skeletons, num_frames: int, seconds: float) -> Iterator[tuple[float, float, np.ndarray]]:
+    """Clips of skeletons as `amge.data.video.windows` cuts those of video: start, end and the `num_frames` frames."""
+    end = skeletons.end
+    starts = [0.0]
+    if end > 1.5 * seconds + 1e-6:
+        starts = list(np.arange(0, end - seconds + 1e-6, seconds / 2))
+        if end - seconds - starts[-1] > seconds / (4 * num_frames):
+            starts.append(end - seconds)
+    length = min(seconds, end) if len(starts) > 1 else end
+    for start in starts:
+        middles = start + (np.arange(num_frames) + 0.5) * length / num_frames
+        chosen = np.searchsorted(skeletons.times, middles + 1e-3, side="right") - 1
+        yield float(start), float(start + length), chosen.clip(0)
+
+
+def normalise(person: np.ndarray, graph: Graph | None = None) -> np.ndarray:
+    """A person in pixels to what a model takes: about the middle of the hips, in the person's own size.
+
+    In each frame the middle of the hips is the origin; where the joints have no such names, or the hips are missing,
+    the mean of the joints that are there. The unit is the largest root mean square distance of the joints of a frame
+    from their mean. So neither the place of the person in the picture nor the distance of the camera counts. Missing
+    joints are zero.
+
+    Args:
+        person: `(T, V, 3)`.
+        graph: of the joints, for their names.
+
+    Returns:
+        float32 `(T, V, 3)`.
+    """
+    points, there = person[..., :2], (person[..., 2:] > 0).astype(np.float32)
+    count = np.maximum(there.sum(axis=1, keepdims=True), 1)
+    mean = (points * there).sum(axis=1, keepdims=True) / count
+    size = np.sqrt((((points - mean) ** 2).sum(-1, keepdims=True) * there).sum(1, keepdims=True) / count).max()
+    origin = mean
+    if graph and {"left_hip", "right_hip"} <= set(graph.names):
+        hips = [graph.names.index(f"{side}_hip") for side in ("left", "right")]
+        both = there[:, hips].all(axis=1, keepdims=True)
+        origin = np.where(both, points[:, hips].mean(axis=1, keepdims=True), mean)
+    centred = (points - origin) * there / max(float(size), 1e-6)
+    return np.concatenate([centred, person[..., 2:]], axis=-1).astype(np.float32)

@@ -1,0 +1,97 @@
+"""Who is who: poses of single frames to persons through time.
+
+Shapes: `T` frames, `N` persons in a frame, `V` joints; the last axis is x and y in pixels and confidence.
+"""
+
+from bisect import bisect_left, insort
+
+import numpy as np
+
+REACH = 1.0
+"""How far a person may get between two frames, in their own sizes."""
+
+
+def extent(pose: np.ndarray) -> float:
+    """The diagonal of the box around a person `(V, 3)`, in pixels."""
+    sure = pose[pose[:, 2] > 0, :2]
+    return float(np.linalg.norm(sure.max(axis=0) - sure.min(axis=0))) if len(sure) else 0.0
+
+
+def distance(one: np.ndarray, other: np.ndarray) -> float:
+    """How far the joints `(V, 3)` that both have lie apart on average, in sizes of the larger person."""
+    both = (one[:, 2] > 0) & (other[:, 2] > 0)
+    size = max(extent(one), extent(other))
+    if not both.any() or size == 0:
+        return float("inf")
+    return float(np.linalg.norm(one[both, :2] - other[both, :2], axis=1).mean()) / size
+
+
+class Person:
+    """One person: their pose at each time they were seen."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.times: list[float] = []
+        self.poses: dict[float, np.ndarray] = {}
+
+    def see(self, time: float, pose: np.ndarray) -> None:
+        insort(self.times, time)
+        self.poses[time] = pose
+
+    def nearest(self, time: float) -> np.ndarray:
+        """The pose at the time that is closest to `time`."""
+        place = bisect_left(self.times, time)
+        around = self.times[max(place - 1, 0) : place + 1]
+        return self.poses[min(around, key=lambda seen: abs(seen - time))]
+
+
+class Tracker:
+    """Links the persons of each frame to those seen before; frames may come in any order of time.
+
+    Each pose goes to the person whose pose nearest in time is closest, the closest pairs first; one that is more than
+    its own size away from all is a new person.
+    """
+
+    def __init__(self) -> None:
+        self.persons: list[Person] = []
+        self.seen: set[float] = set()
+
+    def add(self, time: float, poses: np.ndarray) -> None:
+        """The persons `(N, V, 3)` in the frame at `time` (seconds); a time that was added before is left as it is."""
+        if time in self.seen:
+            return
+        self.seen.add(time)
+        pairs = sorted(
+            (distance(pose, person.nearest(time)), index, person.number)
+            for index, pose in enumerate(poses)
+            for person in self.persons
+        )
+        placed: dict[int, int] = {}
+        for apart, index, number in pairs:
+            if apart <= REACH and index not in placed and number not in placed.values():
+                placed[index] = number
+        for index, pose in enumerate(poses):
+            if not (pose[:, 2] > 0).any():
+                continue
+            if index not in placed:
+                placed[index] = len(self.persons)
+                self.persons.append(Person(len(self.persons)))
+            self.persons[placed[index]].see(time, pose)
+
+    def clip(self, times: tuple[float, ...]) -> dict[int, np.ndarray]:
+        """Number of each person seen at any of `times`, to their poses `(T, V, 3)`, zero where they were not seen."""
+        clips = {}
+        for person in self.persons:
+            seen = [person.poses.get(time) for time in times]
+            shapes = [pose for pose in seen if pose is not None]
+            if shapes:
+                clips[person.number] = np.stack([np.zeros_like(shapes[0]) if p is None else p for p in seen])
+        return clips
+
+    def forget(self, before: float) -> None:
+        """Drops what was seen before a time, but for each person's last pose."""
+        for person in self.persons:
+            last = person.times[-1]
+            person.times = [time for time in person.times if time >= before] or [last]
+            person.poses = {time: person.poses[time] for time in person.times}
+        self.seen = {time for time in self.seen if time >= before}
