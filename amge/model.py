@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from amge.backbones.contract import Backbone, BackboneOutput
+from amge.checkpointing import set_grad_checkpointing
 from amge.data.modality import from_rgb
 from amge.data.preprocess import to_clip
 from amge.spec import ModelSpec
@@ -53,6 +54,21 @@ class Signals(NamedTuple):
     for distillation have two, others one."""
     logits: Tensor
     """`(B, K)`, what `forward` gives."""
+
+
+class InputSpec(NamedTuple):
+    """What a model takes."""
+
+    shape: tuple[str | int, ...]
+    """Its axes: `B` is free, the frames are those that the model was made for."""
+    modalities: tuple[str, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    """Per channel, of pixels in 0..1; skeletons are normalised by `amge.data.skeleton.normalise`."""
+
+    def example(self, batch: int = 1) -> Tensor:
+        """Random input of this shape, to export, compile or time a model with."""
+        return torch.rand([batch if axis == "B" else int(axis) for axis in self.shape])
 
 
 @dataclass(frozen=True)
@@ -162,6 +178,37 @@ class MuscleModel(nn.Module):
         branches = self.head.branches(features.fused)  # type: ignore[operator]
         return Signals(features, branches, self.head.merge(*branches))  # type: ignore[operator]
 
+    @property
+    def embed_dims(self) -> tuple[int, ...]:
+        """Channels of the tokens after each block; `()` for a network without tokens."""
+        return self.backbone.embed_dims
+
+    @property
+    def input_spec(self) -> "InputSpec":
+        """What `forward` takes."""
+        spec, layout = self._spec(), getattr(self.backbone, "input_layout", Backbone.input_layout)
+        sizes = {"T": spec.frames, "H": spec.size, "W": spec.size, "P": 1}
+        return InputSpec(tuple(sizes.get(str(axis), axis) for axis in layout), spec.modalities, spec.mean, spec.std)
+
+    def no_weight_decay(self) -> set[str]:
+        """Names of the parameters that weight decay should leave alone, besides biases and norms: tokens, positions."""
+        parts = [(name, part) for name, part in self.named_modules() if part is not self]
+        known = {name for name, _ in self.named_parameters()}
+        return {
+            f"{prefix}.{name}"
+            for prefix, part in parts
+            if hasattr(part, "no_weight_decay")
+            for name in part.no_weight_decay()  # type: ignore[operator]
+        } & known
+
+    def set_grad_checkpointing(self, enable: bool = True) -> None:
+        """Compute blocks again in the backward pass, for less memory; see `amge.checkpointing`.
+
+        Raises:
+            ValueError: if the model has no such blocks.
+        """
+        set_grad_checkpointing(self, enable)
+
     def reset_head(self, num_classes: int, labels: Sequence[str] | None = None) -> None:
         """Replace the head by a fresh one of the same kind for other classes; the rest keeps its weights.
 
@@ -184,7 +231,7 @@ class MuscleModel(nn.Module):
         if len(labels) != num_classes:
             raise ValueError(f"{num_classes} classes need as many labels, got {len(labels)}")
         spec = self._spec().replace(labels=labels, tag=None, metrics={})
-        like = next(self.parameters())
+        like = self._like()
         head = make_head(spec, self.backbone, self.fusion)
         self.head = head.to(like.device, like.dtype).train(self.training)
         self.spec = spec
@@ -280,6 +327,10 @@ class MuscleModel(nn.Module):
             raise ValueError("this model was put together by hand; without a spec it does not know its labels or input")
         return self.spec
 
+    def _like(self) -> Tensor:
+        """A tensor of the model's device and type."""
+        return next(self.parameters(), torch.empty(0))
+
     def _check(self, clip: Tensor) -> None:
         if torch.compiler.is_compiling():
             return
@@ -293,7 +344,7 @@ class MuscleModel(nn.Module):
             )
         if not clip.is_floating_point():
             raise ValueError(f"expected a normalised floating-point clip, got {clip.dtype}; model.preprocess makes one")
-        dtype = next(self.parameters()).dtype
+        dtype = self._like().dtype
         if clip.dtype != dtype and not torch.is_autocast_enabled(clip.device.type):
             raise ValueError(f"the clip is {clip.dtype}, the model {dtype}; bring one to the other with .to(dtype)")
 
@@ -342,7 +393,7 @@ class MuscleModel(nn.Module):
         if not len(clip):
             raise ValueError(f"expected at least one clip, got {tuple(clip.shape)}")
         spec, training = self._spec(), [module for module in self.modules() if module.training]
-        parameter = next(self.parameters())
+        parameter = self._like()
         clip = clip.to(parameter.device, parameter.dtype)
         self.eval()
         try:

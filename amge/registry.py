@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from torch import nn
 
+from amge.backbones.blind import Blind
 from amge.backbones.frames import timm_frames
 from amge.backbones.mvit import MViT, mvitv2
 from amge.backbones.skeleton import ctr_gcn, hd_gcn, joint_mixer, st_gcn
@@ -16,7 +17,7 @@ from amge.distill.placement import PLACEMENTS, FeatureDistillation
 from amge.distill.token import AXES, TokenDistillation
 from amge.errors import one_of
 from amge.fusion import MCTF, Bottleneck, Concat, CrossAttention, Mean, Mixed, Product, SelfAttention, Sum
-from amge.heads import ClassAligned, DeiT, Linear, LookUp, MeanTokens
+from amge.heads import ClassAligned, Constant, DeiT, Linear, LookUp, MeanTokens
 from amge.spec import ModelSpec
 
 Part = TypeVar("Part", bound=Callable[..., nn.Module])
@@ -61,6 +62,7 @@ PARTS: dict[str, dict[str, Callable[..., nn.Module]]] = {
         "ctr-gcn": ctr_gcn,
         "hd-gcn": hd_gcn,
         "joint-mixer": joint_mixer,
+        "blind": Blind,
     },
     "fusion": {
         "mctf": MCTF,
@@ -77,6 +79,7 @@ PARTS: dict[str, dict[str, Callable[..., nn.Module]]] = {
         "mean": MeanTokens,
         "linear": Linear,
         "class-aligned": ClassAligned,
+        "constant": Constant,
         "deit": DeiT,
         "look-up": LookUp,
     },

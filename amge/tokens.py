@@ -32,6 +32,10 @@ class TokenBank(nn.Module):
             {bank: nn.init.trunc_normal_(torch.empty(num_tokens, dim), std=0.02) for bank in banks}
         )
 
+    def no_weight_decay(self) -> set[str]:
+        """Names of the parameters that weight decay should leave alone, besides biases and norms."""
+        return {f"tokens.{bank}" for bank in self.banks}
+
     def forward(self, batch_size: int) -> Tensor:
         """All banks, one after the other, for each sample: `(B, M', C)`."""
         tokens = torch.cat([self.tokens[bank] for bank in self.banks])

@@ -145,6 +145,27 @@ for _name, (_backbone, _arguments) in TINY_BASELINES.items():
     register_model(partial(baseline, _name, _backbone, _arguments, frames=8, size=64))
 
 
+STATISTICAL: dict[str, float | None] = {"random": None, "all-ones": 1.0, "all-zeros": 0.0}
+"""The probability that they give every label; None: a random one."""
+
+
+def statistical(arch: str, probability: float | None) -> ModelSpec:
+    """A statistical baseline of Table 2, which looks at nothing."""
+    return ModelSpec(
+        arch=arch,
+        backbone="blind",
+        banks=(),
+        head="constant",
+        head_args={"probability": probability},
+        frames=2,
+        size=16,
+    )
+
+
+for _name, _probability in STATISTICAL.items():
+    register_model(partial(statistical, _name, _probability))
+
+
 def list_models(pattern: str = "*") -> list[str]:
     """Names of all models that match a shell-style pattern, those with shipped weights also as `arch.tag`."""
     from amge.hub.weights import shipped

@@ -18,7 +18,6 @@ from amge.model import MuscleModel
 from amge.paper import NOTES, ROWS, TABLES, TITLES, Row
 from amge.train.objective import Objective
 
-NO_MODEL = "no model: a constant or random prediction"
 INTRODUCTION = """# The paper's tables, row by row
 
 Every row is a call. `benchmarks/tables.py --list` prints them, `--table 4 --dry-run` builds each row of a table and
@@ -33,8 +32,6 @@ stands beside ours. No row is trained here: MuscleMap136 needs a signed agreemen
 
 def millions(row: Row, size: str | None = None) -> str:
     """Parameters of a row, counted without memory."""
-    if row.model is None:
-        return "–"
     with torch.device("meta"):
         return f"{sum(p.numel() for p in row.build(size).parameters()) / 1e6:.2f}"
 
@@ -60,23 +57,20 @@ def step(row: Row, size: str | None = None, frames: int = 4, side: int = 64) -> 
         losses = objective.two_clips(clips, target, tuple(small_clips(teacher.model, 1, frames, side) for _ in clips))
     else:
         losses = objective(torch.cat(clips), torch.cat([target, target]))
-    torch.stack(list(losses.values())).sum().backward()
+    if any(parameter.requires_grad for parameter in model.parameters()):  # statistical baselines have none
+        torch.stack(list(losses.values())).sum().backward()
     return model, losses
 
 
 def listing(rows: Sequence[Row], size: str | None) -> Iterator[str]:
     for row in rows:
-        call = row.call(size) if row.model else NO_MODEL
-        yield f"table {row.table:>2}  {row.label:<24} {call}" + (f"  # {row.remark}" if row.remark else "")
+        yield f"table {row.table:>2}  {row.label:<24} {row.call(size)}" + (f"  # {row.remark}" if row.remark else "")
 
 
 def dry_run(rows: Sequence[Row], size: str | None, frames: int, side: int) -> Iterator[str]:
     torch.manual_seed(0)
     for row in rows:
         line = f"table {row.table:>2}  {row.label:<24} "
-        if row.model is None:
-            yield line + NO_MODEL
-            continue
         _, losses = step(row, size, frames, side)
         terms = "  ".join(f"{name} {value.item():.4f}" for name, value in losses.items())
         yield f"{line}{millions(row, size):>6} M  {terms}"
@@ -95,7 +89,7 @@ def markdown(rows: Sequence[Row]) -> Iterator[str]:
         yield f"| {' | '.join(columns)} |"
         yield f"|{'---|' * len(columns)}"
         for row in chosen:
-            cells = [row.label, f"`{row.call()}`" if row.model else NO_MODEL, millions(row)]
+            cells = [row.label, f"`{row.call()}`", millions(row)]
             cells += ["–" if row.parameters is None else str(row.parameters)] * paper + [row.remark or " "] * remarks
             yield f"| {' | '.join(cells)} |"
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from amge.backbones.contract import BackboneOutput
+from amge.checkpointing import run
 
 
 class TokenDecoder(nn.Module):
@@ -67,8 +68,13 @@ class TokenDecoder(nn.Module):
             )
             for _ in range(depth)
         )
+        self.grad_checkpointing = False
         self.normed = norm
         self.norm = nn.LayerNorm(dim) if norm else nn.Identity()
+
+    def no_weight_decay(self) -> set[str]:
+        """Names of the parameters that weight decay should leave alone, besides biases and norms."""
+        return {"position_space", "position_time"}
 
     def patches(self, maps: Sequence[Tensor], frames: int) -> tuple[Tensor, tuple[int, int, int]]:
         """Feature maps `(B * T, C_i, H_i, W_i)` to patches `(B, N, C)` and their grid."""
@@ -98,6 +104,6 @@ class TokenDecoder(nn.Module):
             return BackboneOutput(patches, grid, None, (), patches)
         block_tokens = []
         for block in self.blocks:
-            tokens = block(tokens, patches)
+            tokens = run(self, block, tokens, patches)
             block_tokens.append(tokens)
         return BackboneOutput(patches, grid, self.norm(tokens), tuple(block_tokens), patches)

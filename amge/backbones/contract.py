@@ -4,6 +4,8 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
+from amge.checkpointing import set_grad_checkpointing
+
 
 class BackboneOutput(NamedTuple):
     """Patches, grid and tokens of one forward pass.
@@ -43,6 +45,14 @@ class Backbone(nn.Module):
     """Whether a layer norm over channels is the last that tokens pass."""
     input_layout: tuple[str | int, ...] = ("B", 3, "T", "H", "W")
     """Axes of what it takes; numbers are fixed. A module without this attribute takes such a clip."""
+
+    def set_grad_checkpointing(self, enable: bool = True) -> None:
+        """Compute blocks again in the backward pass, for less memory; see `amge.checkpointing`.
+
+        Raises:
+            ValueError: if there are no such blocks.
+        """
+        set_grad_checkpointing(self, enable)
 
     def forward(self, clip: Tensor, tokens: Tensor | None = None) -> BackboneOutput:
         """Input of `input_layout`, by default a clip, and tokens `(B, M', token_dim)`, or None for patches alone."""

@@ -9,12 +9,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.checkpoint import checkpoint
 
 from amge.backbones.contract import Backbone, BackboneOutput
 from amge.backbones.patch_embedding import PatchEmbedding
 from amge.backbones.pooling_attention import PoolingAttention, pool_patches, pooled
 from amge.backbones.relative_position import Grid
+from amge.checkpointing import run
 from amge.drop_path import drop_path
 
 CPU_ROWS = 2048
@@ -162,10 +162,6 @@ class MViT(Backbone):
         self.norm = nn.LayerNorm(dim, eps=1e-6) if norm else nn.Identity()
         self.apply(_initialise)
 
-    def set_grad_checkpointing(self, enable: bool = True) -> None:
-        """Recompute each block in the backward pass in place of keeping what it computed: less memory, more time."""
-        self.grad_checkpointing = enable
-
     def forward(self, clip: Tensor, tokens: Tensor | None = None) -> BackboneOutput:
         """A clip `(B, 3, T, H, W)` and class tokens `(B, M', embed_dim)`, or None for patches alone.
 
@@ -190,10 +186,7 @@ class MViT(Backbone):
         embedding = None if idle else x[:, count:]  # it keeps the whole sequence alive
         block_tokens = []
         for block in self.blocks:
-            if self.grad_checkpointing and self.training:
-                x, grid = checkpoint(block, x, grid, use_reentrant=False)
-            else:
-                x, grid = block(x, grid)
+            x, grid = run(self, block, x, grid)
             block_tokens.append(x[:, :count].clone())  # a view would keep all patches of the block in memory
         x = self.norm(x)
         if tokens is None:

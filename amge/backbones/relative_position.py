@@ -68,6 +68,10 @@ class RelativePosition(nn.Module):
             self.register_buffer(f"offsets_{axis}", constant(offsets, query, key), persistent=False)
         self.register_buffer("keys", constant(one_hot, key_grid, self.extension(key_grid)), persistent=False)
 
+    def no_weight_decay(self) -> set[str]:
+        """Names of the parameters that weight decay should leave alone."""
+        return set(AXES)
+
     def extension(self, key_grid: Sequence[int]) -> int:
         """`E`: the positions along all three axes, rounded up so that `d + E` suits the kernels."""
         return -(-(self.dim + sum(key_grid)) // MULTIPLE) * MULTIPLE - self.dim

@@ -17,6 +17,7 @@ from amge.backbones.hdgcn import HDGCN
 from amge.backbones.stgcn import STGCN
 from amge.backbones.streams import STREAMS, stream
 from amge.backbones.temporal import PersonNorm
+from amge.checkpointing import Blocks
 from amge.constant import constant
 from amge.errors import one_of
 from amge.graph import Graph
@@ -60,7 +61,7 @@ class JointMixer(nn.Module):
         self.joints, self.out_channels = joints, channels[-1]
         self.persons: int | None = None
         self.norm = PersonNorm(joints)
-        self.layers = nn.Sequential(*(JointMixing(a, b, joints, kernel) for a, b in pairwise((3, *channels))))
+        self.layers = Blocks(*(JointMixing(a, b, joints, kernel) for a, b in pairwise((3, *channels))))
 
     def forward(self, skeletons: Tensor) -> Tensor:
         """`(B, P, T, V, 3)` to one person each, `(B * P, C, T, V)`."""

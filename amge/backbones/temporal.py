@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
+from amge.checkpointing import Blocks
+
 
 def pointwise(in_channels: int, out_channels: int, stride: int = 1) -> list[nn.Module]:
     """A 1 x 1 convolution, strided in time, and its norm."""
@@ -81,7 +83,7 @@ class GraphThenTime(nn.Module):
         return (out if self.shortcut is None else out + self.shortcut(x)).relu()
 
 
-def ten_blocks(in_channels: int, width: int, block: Callable[[int, int, int, bool], nn.Module]) -> nn.Sequential:
+def ten_blocks(in_channels: int, width: int, block: Callable[[int, int, int, bool], nn.Module]) -> Blocks:
     """The stack that ST-GCN introduced: channels double and frames halve at the fifth and the eighth block.
 
     Args:
@@ -90,7 +92,7 @@ def ten_blocks(in_channels: int, width: int, block: Callable[[int, int, int, boo
         block: makes one from channels in and out, stride in time, and whether it is the first, which has no shortcut.
     """
     channels = [in_channels, *[width] * 4, *[2 * width] * 3, *[4 * width] * 3]
-    return nn.Sequential(
+    return Blocks(
         *(block(channels[i], channels[i + 1], 2 if i in (4, 7) else 1, i == 0) for i in range(len(channels) - 1))
     )
 

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from amge.backbones.adapter import TokenDecoder
 from amge.backbones.encoded import Encoded
+from amge.checkpointing import Blocks, run
 from amge.errors import one_of
 
 TEMPORAL_STRIDE = {"c2d": 2, "i3d": 2, "slow": 1, "slowfast": 4}
@@ -29,6 +30,7 @@ class SlowFastFeatures(nn.Module):
 
     def __init__(self, stages: Sequence[nn.Module], alpha: int = 4) -> None:
         super().__init__()
+        self.grad_checkpointing = False
         self.stages = nn.ModuleList(stages)
         self.alpha = alpha
 
@@ -43,9 +45,11 @@ class SlowFastFeatures(nn.Module):
             raise ValueError(f"SlowFast takes a number of frames that {self.alpha} divides, got {frames}")
         count = frames // self.alpha
         chosen = [index * (frames - 1) // max(count - 1, 1) for index in range(count)]
-        pathways = [clip[:, :, chosen], clip]  # a list of our own: the stages replace its items
+        pathways = [clip[:, :, chosen], clip]
         for stage in self.stages:
-            pathways = stage(pathways)
+            pathways = run(
+                self, lambda *inputs, stage=stage: stage(list(inputs)), *pathways
+            )  # stages replace items of the list
         slow, fast = pathways
         time, height, width = slow.shape[2:]
         return torch.cat([slow, F.adaptive_avg_pool3d(fast, (time, height, width))], dim=1)
@@ -59,9 +63,13 @@ class SwinFeatures(nn.Module):
         self.patch_embed, self.pos_drop, self.stages, self.norm = (
             swin.patch_embed,
             swin.pos_drop,
-            swin.features,
+            Blocks(*swin.features),
             swin.norm,
         )
+
+    def no_weight_decay(self) -> set[str]:
+        """Names of the tables of relative positions."""
+        return {name for name, _ in self.named_parameters() if name.endswith("relative_position_bias_table")}
 
     def forward(self, clip: Tensor) -> Tensor:
         """A clip `(B, 3, T, H, W)` to `(B, C, T / 2, H / 32, W / 32)`."""
@@ -108,7 +116,7 @@ def cnn(
         encoder, channels = SlowFastFeatures(net.blocks[:-2]), 36 * width
     else:
         net = getattr(hub, f"{kind}_r50")(pretrained=False, stem_dim_out=width)
-        encoder, channels = nn.Sequential(*net.blocks[:-1]), 32 * width
+        encoder, channels = Blocks(*net.blocks[:-1]), 32 * width
     side = -(-size // 32)
     return _video(encoder, channels, (-(-frames // TEMPORAL_STRIDE[kind]), side, side), with_tokens, adapter)
 

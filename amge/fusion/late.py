@@ -44,12 +44,6 @@ class LateFusion(Backbone):
         self.out_channels = major.out_channels
         self.input_layout = ("B", sum(self.channels), "T", "H", "W")
 
-    def set_grad_checkpointing(self, enable: bool = True) -> None:
-        """Recompute blocks in the backward pass, in the streams that can."""
-        for stream in (self.major, self.auxiliary):
-            if hasattr(stream, "set_grad_checkpointing"):
-                stream.set_grad_checkpointing(enable)  # type: ignore[operator]
-
     def forward(self, clip: Tensor, tokens: Tensor | None = None) -> BackboneOutput:
         """A clip `(B, 6, T, H, W)` and tokens `(B, 2M, token_dim)`: first those of the major stream.
 

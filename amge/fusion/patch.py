@@ -48,10 +48,6 @@ class PatchFusion(Backbone):
         self.normed = getattr(backbone, "normed", False)
         self.input_layout = ("B", 2 * clip_channels(backbone), "T", "H", "W")
 
-    def set_grad_checkpointing(self, enable: bool = True) -> None:
-        """Recompute blocks in the backward pass."""
-        self.backbone.set_grad_checkpointing(enable)
-
     def forward(self, clip: Tensor, tokens: Tensor | None = None) -> BackboneOutput:
         """A clip `(B, 6, T, H, W)` and tokens `(B, M', token_dim)` or None."""
         major, auxiliary = clip.chunk(2, dim=1)

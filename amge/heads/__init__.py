@@ -1,9 +1,10 @@
 """Heads: tokens `(B, M, C)` in, logits `(B, K)` out."""
 
 from amge.heads.class_aligned import ClassAligned
+from amge.heads.constant import Constant
 from amge.heads.deit import DeiT
 from amge.heads.linear import Linear
 from amge.heads.look_up import LookUp
 from amge.heads.mean import MeanTokens
 
-__all__ = ["ClassAligned", "DeiT", "Linear", "LookUp", "MeanTokens"]
+__all__ = ["ClassAligned", "Constant", "DeiT", "Linear", "LookUp", "MeanTokens"]

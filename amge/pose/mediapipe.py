@@ -68,7 +68,9 @@ class MediaPipe:
         side = min(height, width)
         for corner in range(0, max(height, width) - side + 1, max(side // 2, 1)):
             top, left = (0, corner) if width > height else (corner, 0)
-            for person in self._detect(frame[top : top + side, left : left + side]) + np.float32((left, top, 0)):
+            for person in self._detect(frame[top : top + side, left : left + side]) + np.array(
+                (left, top, 0), np.float32
+            ):
                 if all(distance(person, other) > SAME for other in found):
                     found = np.concatenate([found, person[None]])
         return found
