@@ -1,4 +1,4 @@
-"""The command line: `amge predict`, `amge list`, `amge info`.
+"""The command line: `amge predict`, `amge list`, `amge info`, `amge skeletons`.
 
 Exit codes: 0 all done, 2 something could not be used (one line on standard error says what).
 """
@@ -282,6 +282,22 @@ def list_command(pattern: Annotated[str, typer.Argument(help="Shell-style patter
             shape = f"{spec.frames} x {spec.size} x {spec.size}, {spec.modality}"
             rows.add_row(name, shape, "shipped" if spec.tag else "–", spec.licence or "–")
         out.print(rows)
+
+
+@app.command()
+def skeletons(
+    source: Annotated[Path, typer.Argument(help="Pickle of a skeleton data set (PYSKL, MMAction2).")],
+    out: Annotated[Path, typer.Argument(help="New folder.")],
+    allow_pickle: Annotated[
+        bool, typer.Option("--allow-pickle", help="Open the pickle; whatever is not an array in it is refused.")
+    ] = False,
+    fps: Annotated[float, typer.Option(help="Frames a second.")] = 30.0,
+) -> None:
+    """Convert a pickled skeleton data set to npz files, once."""
+    from amge.convert.skeletons import from_pickle
+
+    with one_line_errors():
+        typer.echo(f"{from_pickle(source, out, allow_pickle, fps)} samples in {out}")
 
 
 @app.command()

@@ -46,7 +46,7 @@ class Skeletons:
                 f"expected keypoints (P, T, V, 3) or (T, V, 3), x and y in pixels and confidence, got {given.dtype} "
                 f"{given.shape}"
             )
-        points = given.astype(np.float32).reshape(-1, *given.shape[-3:])
+        points = (given if given.ndim == 4 else given[None]).astype(np.float32)
         if points.shape[-1] == 2:
             points = np.concatenate([points, np.ones_like(points[..., :1])], axis=-1)
         missing = ~np.isfinite(points).all(axis=-1) | (points[..., 2] <= 0)

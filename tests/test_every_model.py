@@ -1,0 +1,173 @@
+"""What every named model does alike, by the registry: each at the size for tests, the baselines also with tokens."""
+
+import pytest
+import torch
+
+import amge
+from amge.data.skeleton import normalise
+from amge.muscles import REGION_IDS
+from amge.zoo import STATISTICAL, TINY_BASELINES
+
+ADAPTER = {"dim": 16, "depth": 2, "num_heads": 2}
+NAMES = [
+    *(name for name in amge.list_models() if "tiny" in name),
+    *STATISTICAL,
+    "transm3e-lite",
+    *(f"{name}+tokens" for name in TINY_BASELINES),
+]
+SKELETON = [name for name in NAMES if "gcn" in name]
+IDLE = (
+    "blocks.3.attn.pool_q",
+    "blocks.3.attn.rel_pos",
+    "norm_k.bias",
+    ".relation.",
+    ".target.",
+    ".source.",
+    ".branch2.",
+)
+"""Parts of the names of parameters that nothing depends on until a first step, or ever; `test_paper.py` says why."""
+
+
+@pytest.fixture(params=NAMES)
+def model(request, tiny_spec):
+    return build(request.param, tiny_spec)
+
+
+def build(name, tiny_spec):
+    torch.manual_seed(0)
+    if name.split("-")[0] in ("c2d", "i3d", "slow", "slowfast"):
+        pytest.importorskip("pytorchvideo")
+    if name == "transm3e-lite":
+        return amge.assemble(tiny_spec)
+    name, *tokens = name.split("+")
+    if not tokens:
+        return amge.build(name)
+    return amge.build(name, tokens=5, backbone_args={**amge.spec(name).backbone_args, **ADAPTER})
+
+
+def example(model, batch=2, **sizes):
+    """Input as a model takes it; `sizes` replaces frames, height or width."""
+    layout = getattr(model.backbone, "input_layout", amge.backbones.Backbone.input_layout)
+    shape = [sizes.get(axis, own) for axis, own in zip(layout, model.input_spec.shape, strict=True)]
+    generator = torch.Generator().manual_seed(1)
+    return torch.rand([batch, *shape[1:]], generator=generator)
+
+
+def guess(model, *inputs):
+    """What a model gives, also one that draws it."""
+    torch.manual_seed(0)
+    return model(*inputs)
+
+
+class TestEveryModel:
+    def test_the_surface_is_the_same(self, model):
+        clip = example(model)
+        features = model.forward_features(clip)
+        assert features.patches.shape[2] == model.backbone.out_channels
+        assert features.patches.shape[1] == features.grid[0] * features.grid[1] * features.grid[2]
+        assert all(len(blocks) == len(model.embed_dims) for blocks in features.block_tokens.values())
+        assert guess(model.eval(), clip).shape == (2, 20)
+        assert guess(model, model.input_spec.example(3)).shape == (3, 20)
+        decayless = model.no_weight_decay()
+        assert decayless <= {name for name, _ in model.named_parameters()}
+        assert {f"bank.tokens.{bank}" for bank in model.spec.banks} <= decayless
+
+    def test_reset_head(self, model):
+        if isinstance(model.head, amge.heads.LookUp):
+            pytest.skip("its regions are those of its table")
+        kept = {name: p.clone() for name, p in model.backbone.named_parameters()}
+        model.reset_head(3, ("arms", "legs", "trunk"))
+        assert guess(model, example(model)).shape == (2, 3) and model.spec.labels == ("arms", "legs", "trunk")
+        assert all(torch.equal(p, kept[name]) for name, p in model.backbone.named_parameters())
+
+    def test_gradients_everywhere(self, model, monkeypatch):
+        for module in ("amge.backbones.mvit", "amge.fusion.mctf"):
+            monkeypatch.setattr(f"{module}.drop_path", lambda branch, *_: branch)
+        if not list(model.parameters()):
+            return
+        model(example(model)).square().sum().backward()
+        without = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()]
+        assert [name for name in without if not any(part in name for part in IDLE)] == []
+
+    def test_the_same_twice_in_eval_mode(self, model):
+        model.eval()
+        clip = example(model)
+        kept = clip.clone()
+        assert torch.equal(guess(model, clip), guess(model, clip)) and torch.equal(clip, kept)
+
+    def test_a_batch_is_its_samples(self, model):
+        if model.spec.arch == "random":
+            return
+        model.eval()
+        clips = example(model, 3)
+        with torch.no_grad():
+            apart = torch.cat([model(clip[None]) for clip in clips])
+            torch.testing.assert_close(model(clips), apart, atol=1e-4, rtol=1e-4)
+
+    def test_saves_and_loads_to_the_bit(self, model, tmp_path):
+        model.eval()
+        again = amge.from_pretrained(model.save_pretrained(tmp_path))
+        assert again.spec == model.spec and not again.training
+        assert torch.equal(guess(again, example(model)), guess(model, example(model)))
+
+    def test_bfloat16(self, model):
+        clip = example(model)
+        expected = guess(model.eval(), clip)
+        logits = guess(model.bfloat16(), clip.bfloat16())
+        assert logits.dtype == torch.bfloat16 and logits.isfinite().all()
+        if model.spec.arch != "random":
+            apart = (logits.float() - expected).norm() / expected.norm()
+            assert apart < 0.15
+
+    def test_other_lengths_and_sizes(self, model):
+        model.eval()
+        assert guess(model, example(model, T=12, H=96, W=72)).isfinite().all()
+
+    def test_checkpointing_changes_no_gradient(self, model):
+        if not any(hasattr(part, "grad_checkpointing") for part in model.modules()):
+            with pytest.raises(ValueError, match="no blocks that could be computed again"):
+                model.set_grad_checkpointing()
+            return
+        gradients = []
+        for enable in (False, True):
+            model.set_grad_checkpointing(enable)
+            model.zero_grad(set_to_none=True)
+            torch.manual_seed(2)
+            model.train()(example(model)).square().sum().backward()
+            gradients.append({name: p.grad for name, p in model.named_parameters()})
+        for name, gradient in gradients[0].items():
+            torch.testing.assert_close(gradients[1][name], gradient, atol=1e-4, rtol=1e-3)
+
+    def test_exports_for_any_batch(self, model):
+        model.eval()
+        shapes = {0: torch.export.Dim("batch", min=1, max=64)}
+        program = torch.export.export(model, (example(model, 2),), dynamic_shapes=(shapes,), strict=False).module()
+        for batch in (1, 3):
+            clip = example(model, batch)
+            torch.testing.assert_close(guess(program, clip), guess(model, clip), atol=1e-4, rtol=1e-4)
+
+    def test_compiles_in_one_piece(self, model):
+        model.eval()
+        clip = example(model)
+        compiled = torch.compile(model, fullgraph=True, backend="eager")
+        with torch.no_grad():
+            torch.testing.assert_close(guess(compiled, clip), guess(model, clip), atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", SKELETON)
+class TestEverySkeletonModel:
+    def test_missing_joints_and_frames(self, name, tiny_spec):
+        model = build(name, tiny_spec).eval()
+        skeletons = example(model)
+        holes = skeletons.clone()
+        holes[:, :, 3] = 0
+        holes[:, :, :, 4] = 0
+        assert model(holes).isfinite().all() and not torch.equal(model(holes), model(skeletons))
+        person = holes[0, 0].numpy() * (100, 100, 1)
+        assert normalise(person.astype("float32"), model.backbone.graph)[3].any() == 0
+        assert set(model.predict(person)) == set(REGION_IDS)
+
+    def test_zero_persons(self, name, tiny_spec):
+        for training in (False, True):
+            model = build(name, tiny_spec).train(training)
+            assert model(torch.zeros_like(example(model))).isfinite().all()
