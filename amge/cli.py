@@ -279,7 +279,8 @@ def list_command(pattern: Annotated[str, typer.Argument(help="Shell-style patter
             rows.add_column(column, no_wrap=True)
         for name in amge.list_models(pattern):
             spec = amge.spec(name)
-            shape = f"{spec.frames} x {spec.size} x {spec.size}, {spec.modality}"
+            size = "" if spec.modality == "skeleton" else f" x {spec.size} x {spec.size}"
+            shape = f"{spec.frames}{size}, {spec.modality}"
             rows.add_row(name, shape, "shipped" if spec.tag else "–", spec.licence or "–")
         out.print(rows)
 

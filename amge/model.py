@@ -158,7 +158,7 @@ class MuscleModel(nn.Module):
         blocks = [self.bank.split(block) for block in out.block_tokens]
         fused = next(iter(tokens.values())) if self.fusion is None else self.fusion(*tokens.values())
         block_tokens = {bank: tuple(block[bank] for block in blocks) for bank in self.bank.banks}
-        entered = self.bank.split(self.bank(len(out.patches)).to(out.patches.dtype))
+        entered = self.bank.split(self.bank(out.patches.shape[0]).to(out.patches.dtype))
         return Features(out.patches, out.grid, tokens, block_tokens, fused, entered, out.patch_embedding)
 
     def forward_head(self, features: Features) -> Tensor:
@@ -344,7 +344,7 @@ class MuscleModel(nn.Module):
             )
         if not clip.is_floating_point():
             raise ValueError(f"expected a normalised floating-point clip, got {clip.dtype}; model.preprocess makes one")
-        dtype = self._like().dtype
+        dtype = next((p.dtype for p in self.parameters()), clip.dtype)
         if clip.dtype != dtype and not torch.is_autocast_enabled(clip.device.type):
             raise ValueError(f"the clip is {clip.dtype}, the model {dtype}; bring one to the other with .to(dtype)")
 
@@ -374,14 +374,14 @@ class MuscleModel(nn.Module):
         progress: Callable[[float, float | None], None] | None,
         pose: "str | PoseEstimator",
     ) -> Iterator[Input]:
-        from amge.data.skeleton import normalise
+        from amge.data.skeleton import hold, normalise
         from amge.pose.persons import fit_layout, person_clips
 
         spec, layout = self._spec(), self.backbone.input_layout
         slots, joints = (axis if isinstance(axis, int) else 1 for axis in (layout[1], layout[3]))
         graph = getattr(self.backbone, "graph", None)
         for clip in person_clips(source, spec.frames, spec.seconds, pose, progress):
-            person = normalise(fit_layout(clip.keypoints, joints, graph), graph)
+            person = normalise(hold(fit_layout(clip.keypoints, joints, graph)), graph)
             given = torch.zeros(slots, *person.shape)
             given[0] = torch.from_numpy(person)
             window = WindowPrediction(clip.start, clip.end, {}, clip.frames, clip.person, clip.weight, clip.keypoints)

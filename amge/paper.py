@@ -18,6 +18,27 @@ from amge.zoo import spec
 ACTIVITIES = {name: exercise.regions for name, exercise in EXERCISES.items()}
 """An example of a look-up table; the paper's has the 136 activities of MuscleMap136."""
 
+REFERENCE_PARAMETERS = {
+    "random": 0,
+    "all-ones": 0,
+    "all-zeros": 0,
+    "st-gcn": 3_078_424,
+    "ctr-gcn": 1_426_114,
+    "hd-gcn": 1_289_346,
+    "c2d-r50": 23_549_012,
+    "i3d-r50": 27_264_852,
+    "slow-r50": 31_675_476,
+    "slowfast-r50": 33_690_588,
+    "videoswin-small": 49_524_458,
+    "videoswin-base": 87_659_484,
+    "mvitv2-small": 34_245_524,
+    "mvitv2-base": 50_901_044,
+    "transm3e-small": 44_376_116,
+    "transm3e-base": 61_031_636,
+    "two-stream-small": 68_479_316,
+}
+"""Of the reference implementations, built at 20 outputs; of the two streams, two MViTv2-S with MCTs and one head."""
+
 
 @dataclass(frozen=True, eq=False)
 class Row:

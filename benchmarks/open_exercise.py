@@ -11,15 +11,23 @@ import numpy as np
 import torch
 
 import amge
-from amge.data.open_exercise import load, to_frames
+from amge.data.open_exercise import Exercise, load, to_frames
 from amge.metrics import mean_average_precision
+
+
+def given(model: amge.MuscleModel, exercise: Exercise) -> np.ndarray | torch.Tensor:
+    """What a model is shown of an exercise: its photographs in turn, or the joints in them, or nobody."""
+    if model.spec.modality != "skeleton":
+        return to_frames(exercise, model.spec.frames)
+    if exercise.keypoints[..., 2].any():
+        return exercise.keypoints
+    return torch.zeros_like(model.input_spec.example())
 
 
 def evaluate(model: amge.MuscleModel, data: str | Path, split: str) -> float:
     """mAP in percent, macro over the regions that occur in the split."""
     exercises = load(data, split)
-    frames = model.spec.frames
-    scores = [list(model.predict(to_frames(exercise, frames)).values()) for exercise in exercises]
+    scores = [list(model.predict(given(model, exercise)).values()) for exercise in exercises]
     return 100 * mean_average_precision(np.stack([e.target for e in exercises]), np.array(scores))
 
 

@@ -147,6 +147,7 @@ class TestEveryModel:
             torch.testing.assert_close(guess(program, clip), guess(model, clip), atol=1e-4, rtol=1e-4)
 
     def test_compiles_in_one_piece(self, model):
+        torch._dynamo.reset()
         model.eval()
         clip = example(model)
         compiled = torch.compile(model, fullgraph=True, backend="eager")

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import amge
-from amge.paper import ACTIVITIES, ROWS, TABLES
+from amge.paper import ACTIVITIES, REFERENCE_PARAMETERS, ROWS, TABLES
 
 ROOT = Path(__file__).parents[1]
 TABLES_PY = runpy.run_path(str(ROOT / "benchmarks" / "tables.py"))
@@ -183,28 +183,6 @@ def test_presets_of_the_paper():
             trunk = amge.build(f"transm3e-{size}").backbone
         assert len(trunk.blocks) == depth and trunk.blocks[-1].drop_path == pytest.approx(rate)
         assert [i for i, shrinks in enumerate(trunk.reduces) if shrinks] == list(doubles)
-
-
-REFERENCE_PARAMETERS = {
-    "random": 0,
-    "all-ones": 0,
-    "all-zeros": 0,
-    "st-gcn": 3_078_424,
-    "ctr-gcn": 1_426_114,
-    "hd-gcn": 1_289_346,
-    "c2d-r50": 23_549_012,
-    "i3d-r50": 27_264_852,
-    "slow-r50": 31_675_476,
-    "slowfast-r50": 33_690_588,
-    "videoswin-small": 49_524_458,
-    "videoswin-base": 87_659_484,
-    "mvitv2-small": 34_245_524,
-    "mvitv2-base": 50_901_044,
-    "transm3e-small": 44_376_116,
-    "transm3e-base": 61_031_636,
-    "two-stream-small": 68_479_316,
-}
-"""Of the reference implementations, built at 20 outputs; of the two streams, two MViTv2-S with MCTs and one head."""
 
 
 @pytest.mark.parametrize("row", [row for row in ROWS if row.parameters is not None], ids=row_id)

@@ -23,4 +23,4 @@ class Blind(Backbone):
         """
         if tokens is not None:
             raise ValueError("a backbone that looks at nothing takes no tokens")
-        return BackboneOutput(clip.new_zeros(len(clip), 1, 1), (1, 1, 1), None, ())
+        return BackboneOutput(clip.new_zeros(clip.shape[0], 1, 1), (1, 1, 1), None, ())

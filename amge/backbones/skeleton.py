@@ -99,7 +99,7 @@ class Skeleton(Encoded):
             raise ValueError(f"streams must be a tuple of some of {', '.join(STREAMS)}; got {streams!r}")
         for name in streams:
             one_of("skeleton stream", name, STREAMS)
-        if graph is None and any(name.startswith("bone") for name in streams):
+        if graph is None and any(not name.startswith("joint") for name in streams):
             raise ValueError(f"bones need a graph; streams={tuple(streams)} has none")
         self.masking = masking
         self.graph = graph

@@ -207,8 +207,16 @@ def cut(skeletons: Skeletons, num_frames: int, seconds: float) -> Iterator[tuple
         yield float(start), float(start + length), chosen.clip(0)
 
 
-def normalise(person: np.ndarray, graph: Graph | None = None) -> np.ndarray:
-    """A person in pixels to what a model takes: about the middle of the hips, in the person's own size.
+def hold(person: np.ndarray) -> np.ndarray:
+    """A person `(T, V, 3)` with the pose nearest in time in frames where they are not seen at all."""
+    seen = np.flatnonzero((person[..., 2] > 0).any(axis=1))
+    if not len(seen):
+        return person
+    return person[seen[np.abs(np.arange(len(person))[:, None] - seen).argmin(axis=1)]]
+
+
+def normalise(persons: np.ndarray, graph: Graph | None = None) -> np.ndarray:
+    """Persons in pixels to what a model takes: about the middle of the hips, in each person's own size.
 
     In each frame the middle of the hips is the origin; where the joints have no such names, or the hips are missing,
     the mean of the joints that are there. The unit is the largest root mean square distance of the joints of a frame
@@ -216,20 +224,21 @@ def normalise(person: np.ndarray, graph: Graph | None = None) -> np.ndarray:
     joints are zero.
 
     Args:
-        person: `(T, V, 3)`.
+        persons: `(..., T, V, 3)`.
         graph: of the joints, for their names.
 
     Returns:
-        float32 `(T, V, 3)`.
+        float32 `(..., T, V, 3)`.
     """
-    points, there = person[..., :2], (person[..., 2:] > 0).astype(np.float32)
-    count = np.maximum(there.sum(axis=1, keepdims=True), 1)
-    mean = (points * there).sum(axis=1, keepdims=True) / count
-    size = np.sqrt((((points - mean) ** 2).sum(-1, keepdims=True) * there).sum(1, keepdims=True) / count).max()
+    points, there = persons[..., :2], (persons[..., 2:] > 0).astype(np.float32)
+    count = np.maximum(there.sum(axis=-2, keepdims=True), 1)
+    mean = (points * there).sum(axis=-2, keepdims=True) / count
+    squares = (((points - mean) ** 2).sum(axis=-1, keepdims=True) * there).sum(axis=-2, keepdims=True) / count
+    size = np.sqrt(squares.max(axis=-3, keepdims=True))
     origin = mean
     if graph and {"left_hip", "right_hip"} <= set(graph.names):
         hips = [graph.names.index(f"{side}_hip") for side in ("left", "right")]
-        both = there[:, hips].all(axis=1, keepdims=True)
-        origin = np.where(both, points[:, hips].mean(axis=1, keepdims=True), mean)
-    centred = (points - origin) * there / max(float(size), 1e-6)
-    return np.concatenate([centred, person[..., 2:]], axis=-1).astype(np.float32)
+        both = there[..., hips, :].all(axis=-2, keepdims=True)
+        origin = np.where(both, points[..., hips, :].mean(axis=-2, keepdims=True), mean)
+    centred = (points - origin) * there / np.maximum(size, 1e-6)
+    return np.concatenate([centred, persons[..., 2:]], axis=-1).astype(np.float32)

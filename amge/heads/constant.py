@@ -30,7 +30,7 @@ class Constant(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """`(B, M, C)` to logits `(B, K)`."""
-        shape = len(tokens), self.num_classes
+        shape = tokens.shape[0], self.num_classes
         if self.probability is None:
             values = torch.rand(shape, device=tokens.device, dtype=tokens.dtype)
         else:

@@ -34,7 +34,7 @@ STAGES = ("rgb", "rgb_diff", "student")
 class SeedEpoch(Callback):
     """All chance of an epoch depends on seed and epoch alone, so that a resumed run repeats an uninterrupted one."""
 
-    def __init__(self, clips: Cached, seed: int) -> None:
+    def __init__(self, clips: Any, seed: int) -> None:
         self.clips, self.seed = clips, seed
 
     def on_train_epoch_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
@@ -56,10 +56,17 @@ def start_from(model: MuscleModel, trained: MuscleModel) -> None:
     model.load_state_dict(shared, strict=False)
 
 
-def fit(stage: Stage, clips: Cached, folder: Path, epochs: int, batch_size: int, seed: int) -> MuscleModel:
-    """Train to the end, going on from the folder's last checkpoint if there is one, and save the averaged weights."""
-    sampler: DistributedSampler = DistributedSampler(clips, num_replicas=1, rank=0, seed=seed)  # shuffles by epoch
-    loader = DataLoader(clips, batch_size, sampler=sampler, drop_last=True)
+def fit(stage: Any, clips: Any, loader: DataLoader, folder: Path, epochs: int, seed: int) -> MuscleModel:
+    """Train to the end, going on from the folder's last checkpoint if there is one, and save the averaged weights.
+
+    Args:
+        stage: a Lightning module with a `model`.
+        clips: data set whose `epoch` is set before each epoch.
+        loader: of the clips.
+        folder: for checkpoints, logs and the model.
+        epochs: in all.
+        seed: of all chance.
+    """
     trainer = L.Trainer(
         max_epochs=epochs,
         accelerator="auto",
@@ -172,7 +179,9 @@ def train(
         if not steps:
             raise ValueError(f"{len(clips)} clips make no batch of {batch_size}, or epochs={epochs} trains nothing")
         trainable = Stage(model, spec.modality, steps=steps, **options)
-        return fit(trainable, clips, folder, epochs[number], batch_size, seed + number)
+        sampler: DistributedSampler = DistributedSampler(clips, num_replicas=1, rank=0, seed=seed + number)
+        loader = DataLoader(clips, batch_size, sampler=sampler, drop_last=True)  # the sampler shuffles by epoch
+        return fit(trainable, clips, loader, folder, epochs[number], seed + number)
 
     tune = {"lr": 5e-4, "encoder_lr": 1e-4}
     if spec.fusion is None:  # one bank: nothing to distil into
