@@ -120,9 +120,9 @@ def test_csv(checkpoint, video, expected):
     result = amge_cli("predict", video, "--model", checkpoint, "--csv")
     assert (result.exit_code, result.stderr) == (0, "")
     header, *rows = csv.reader(io.StringIO(result.stdout))
-    assert header == ["video", "start", "end", "region", "probability", "active"]
+    assert header == ["video", "start", "end", "region", "probability", "active", "person"]
     assert rows == [
-        [str(video), "0.000", "1.000", region, f"{p:.4f}", str(int(p >= 0.5))] for region, p in expected.items()
+        [str(video), "0.000", "1.000", region, f"{p:.4f}", str(int(p >= 0.5)), ""] for region, p in expected.items()
     ]
 
 
