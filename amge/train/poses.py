@@ -27,6 +27,9 @@ from amge.train.pose_pairs import load_pairs, make_up
 from amge.train.pose_trees import PoseTrees
 from amge.train.recipe import fit, same_run
 
+DECODER = {"dim": 96, "depth": 2, "num_heads": 4}
+"""Of the decoder through which tokens read the features."""
+
 
 class PoseClips(Dataset):
     """Batches of clips of made-up pairs, each anew in every epoch.
@@ -153,6 +156,7 @@ def main(
     stream: Annotated[
         list[str] | None, typer.Option(help=f"What it sees, of {', '.join(STREAMS)}; default: all.")
     ] = None,
+    tokens: Annotated[int, typer.Option(help="Muscle tokens that read its features; 0: none.")] = 20,
     frames: Annotated[int, typer.Option(help="Frames of a clip.")] = 16,
     seconds: Annotated[float, typer.Option(help="Length of a clip of a long video.")] = 5.0,
     epochs: int = 40,
@@ -160,9 +164,11 @@ def main(
     seed: int = 0,
 ) -> None:
     """Train a skeleton model on the poses of the open exercise photographs."""
+    network = {"width": width, "streams": tuple(stream or STREAMS)}
+    decoder = {"tokens": tokens, "backbone_args": {**network, **DECODER}} if tokens else {"backbone_args": network}
     spec = amge.spec(name).replace(
-        backbone_args={"width": width, "streams": tuple(stream or STREAMS)},
-        head_args={"dropout": 0.1},
+        **decoder,
+        head_args={},
         activation="sigmoid",
         frames=frames,
         seconds=seconds,
