@@ -27,7 +27,7 @@ from amge.train.pose_pairs import load_pairs, make_up
 from amge.train.pose_trees import PoseTrees
 from amge.train.recipe import fit, same_run
 
-DECODER = {"dim": 96, "depth": 2, "num_heads": 4}
+DECODER = {"dim": 96, "depth": 3, "num_heads": 4}
 """Of the decoder through which tokens read the features."""
 
 
@@ -73,7 +73,7 @@ class PoseStage(L.LightningModule):
         weight_decay: of all but biases, norms and what the model names.
     """
 
-    def __init__(self, model: MuscleModel, steps: int, lr: float = 3e-3, weight_decay: float = 0.02) -> None:
+    def __init__(self, model: MuscleModel, steps: int, lr: float = 2e-3, weight_decay: float = 0.02) -> None:
         super().__init__()
         self.model, self.steps, self.lr, self.weight_decay = model, steps, lr, weight_decay
 
@@ -104,7 +104,7 @@ def train(
     batches: int = 220,
     batch_size: int = 64,
     trees: int = 500,
-    lr: float = 3e-3,
+    lr: float = 2e-3,
     seed: int = 0,
 ) -> MuscleModel:
     """Run the recipe; one that was cut off goes on from its last epoch.
