@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from amge.data.frames import VideoError
-from amge.data.skeleton import Skeletons, as_skeletons, cut, is_skeletons, normalise, read_skeletons
+from amge.data.skeleton import Skeletons, as_skeletons, cut, hold, is_skeletons, normalise, read_skeletons
 from amge.data.video import windows
 from amge.skeletons import COCO17
 
@@ -200,6 +200,21 @@ def test_normalising_forgets_place_and_size():
     spread = ours[..., :2] - ours[..., :2].mean(axis=1, keepdims=True)
     assert np.sqrt((spread**2).sum(-1).mean(-1)).max() == pytest.approx(1, abs=1e-5)
     np.testing.assert_array_equal(ours[..., 2], one[..., 2])
+
+
+def test_persons_keep_many_clips_apart_when_normalised():
+    many = np.stack([person(seed=seed) * (seed + 1, seed + 1, 1) for seed in range(3)])
+    np.testing.assert_allclose(normalise(many, COCO17), np.stack([normalise(one, COCO17) for one in many]), atol=1e-6)
+
+
+def test_a_pose_holds_while_somebody_is_not_seen():
+    one = person(6)
+    one[[0, 2, 3, 5]] = 0
+    np.testing.assert_array_equal(hold(one), one[[1, 1, 1, 4, 4, 4]])
+    one[1, 3] = 0  # a single joint that is missing stays missing
+    np.testing.assert_array_equal(hold(one)[0], one[1])
+    nobody = np.zeros((3, 17, 3), np.float32)
+    np.testing.assert_array_equal(hold(nobody), nobody)
 
 
 def test_normalising_copes_with_what_is_missing():
