@@ -133,11 +133,11 @@ def predict(
     for video in videos:
         try:
             with progress_bar(video) as report:
-                windows, busiest = watch(network.predict_windows(video, report, pose))
+                windows, busiest = watch(network.predict_windows(video, report, pose), keep=video in pictures)
             result = by_person(video, windows, limit)
             results.append(result)
             if video in pictures:
-                picture(result, busiest[result.person], pictures[video])
+                picture(result, busiest, pictures[video])
         except (ValueError, OSError, ImportError) as error:
             complain(error)
             failed = True
@@ -153,15 +153,19 @@ def predict(
         raise typer.Exit(2)
 
 
-def watch(predictions: Iterable[Any]) -> tuple[list[Any], dict[int | None, Any]]:
-    """All windows without frames, so that memory does not grow with them, and each person's busiest with its own."""
+def watch(predictions: Iterable[Any], keep: bool) -> tuple[list[Any], Any]:
+    """All windows without frames, so that memory does not grow with them, and if asked for the busiest one of the main
+    person with its own."""
+    from amge.model import by_prominence
+
     windows: list[Any] = []
-    busiest: dict[int | None, Any] = {}
+    busiest: Any = None
     for window in predictions:
-        best = busiest.get(window.person)
-        if best is None or sum(window.probabilities.values()) > sum(best.probabilities.values()):
-            busiest[window.person] = window
         windows.append(replace(window, frames=None, keypoints=None))
+        if keep and by_prominence(windows)[0] == window.person:
+            other = busiest is None or busiest.person != window.person
+            if other or sum(window.probabilities.values()) > sum(busiest.probabilities.values()):
+                busiest = window
     return windows, busiest
 
 

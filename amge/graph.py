@@ -39,7 +39,7 @@ class Graph:
             raise ValueError(f"{self.joints} joints need as many distinct names, got {self.names}")
         with torch.device("cpu"):
             connected = self.hops().isfinite().all()
-        if not 0 <= self.centre < self.joints or not connected:
+        if self.centre not in range(self.joints) or not isinstance(self.centre, int) or not connected:
             raise ValueError("the bones must connect all joints, and the centre must be one of them")
 
     def edge_index(self) -> Tensor:
@@ -55,12 +55,14 @@ class Graph:
         """For each joint the one on the other side of the body, by the names.
 
         Raises:
-            ValueError: if the joints have no names.
+            ValueError: if the joints have no names, or one side has a joint that the other lacks.
         """
         if not self.names:
             raise ValueError("a graph without names does not know left from right")
         other = {"left": "right", "right": "left"}
         swapped = ["_".join(other.get(word, word) for word in name.split("_")) for name in self.names]
+        if missing := [name for name in swapped if name not in self.names]:
+            raise ValueError(f"the graph has no {missing[0]}, which is on the other side of a joint that it has")
         return tuple(self.names.index(name) for name in swapped)
 
     def hops(self) -> Tensor:

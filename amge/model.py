@@ -89,6 +89,11 @@ class WindowPrediction:
     """Of the person, `(T, V, 3)` in pixels of `frames`, in the layout of the pose estimator."""
 
 
+def _light(window: WindowPrediction) -> WindowPrediction:
+    """A prediction without its pictures, so that memory does not grow with a video."""
+    return replace(window, frames=None, keypoints=None)
+
+
 class Input(NamedTuple):
     """One row of what a model takes, and the prediction to be made from it."""
 
@@ -184,7 +189,7 @@ class MuscleModel(nn.Module):
         return self.backbone.embed_dims
 
     @property
-    def input_spec(self) -> "InputSpec":
+    def input_spec(self) -> InputSpec:
         """What `forward` takes."""
         spec, layout = self._spec(), getattr(self.backbone, "input_layout", Backbone.input_layout)
         sizes = {"T": spec.frames, "H": spec.size, "W": spec.size, "P": 1}
@@ -260,7 +265,7 @@ class MuscleModel(nn.Module):
             VideoError: (a `ValueError`) if the source cannot be read, or nobody is in it; says why.
             ImportError: if the library of the pose estimator is not installed.
         """
-        rows = list(self._inputs(source, None, pose))
+        rows = [Input(given, _light(window)) for given, window in self._inputs(source, None, pose)]
         main = by_prominence([row.window for row in rows])[0]
         return torch.stack([row.given for row in rows if row.window.person == main])
 
@@ -281,7 +286,7 @@ class MuscleModel(nn.Module):
         if isinstance(source, Tensor) and ready and (source.ndim == 5 or spec.modality != "skeleton"):
             rows = self._probabilities(source if source.ndim == 5 else source[None])
         else:
-            windows = list(self.predict_windows(source, pose=pose))
+            windows = [_light(window) for window in self.predict_windows(source, pose=pose)]
             main = by_prominence(windows)[0]
             rows = torch.tensor([list(w.probabilities.values()) for w in windows if w.person == main])
         return dict(zip(spec.labels, rows.mean(dim=0).tolist(), strict=True))
@@ -342,6 +347,8 @@ class MuscleModel(nn.Module):
                 f"expected {'a clip' if layout[-1] == 'W' else 'skeletons'} ({', '.join(map(str, layout))}), got "
                 f"{tuple(clip.shape)}; model.preprocess makes it from a video or from uint8 frames (T, H, W, 3)"
             )
+        if 0 in clip.shape[1:]:
+            raise ValueError(f"expected frames to look at, got {tuple(clip.shape)}, in which there is nothing")
         if not clip.is_floating_point():
             raise ValueError(f"expected a normalised floating-point clip, got {clip.dtype}; model.preprocess makes one")
         dtype = next((p.dtype for p in self.parameters()), clip.dtype)

@@ -11,9 +11,8 @@ from typing import Any
 from amge.builder import build, teacher_spec
 from amge.data.synthetic import EXERCISES
 from amge.model import MuscleModel
-from amge.registry import MODELS
 from amge.spec import ModelSpec
-from amge.zoo import spec
+from amge.zoo import STATISTICAL, spec
 
 ACTIVITIES = {name: exercise.regions for name, exercise in EXERCISES.items()}
 """An example of a look-up table; the paper's has the 136 activities of MuscleMap136."""
@@ -56,11 +55,11 @@ class Row:
     remark: str = ""
 
     def name(self, size: str | None = None) -> str:
-        """The model at the paper's size, or another, such as `tiny`, if it comes in one."""
+        """The model at the paper's size, or another, such as `tiny`; statistical baselines have none."""
         if size is None:
             return self.model
         name = re.sub(r"-(small|base|r50)(?=-|$)|$", f"-{size}", self.model, count=1)
-        return name if name in MODELS else self.model
+        return self.model if self.model in STATISTICAL else name
 
     def call(self, size: str | None = None) -> str:
         """The call that builds it, as text."""

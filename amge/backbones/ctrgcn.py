@@ -23,7 +23,7 @@ class RefinedTopology(nn.Module):
 
     def __init__(self, in_channels: int, channels: int) -> None:
         super().__init__()
-        relations = 8 if in_channels < 16 else in_channels // 8
+        relations = 8 if in_channels % 8 else in_channels // 8  # joints come in multiples of three channels
         self.target, self.source = conv(in_channels, relations), conv(in_channels, relations)
         self.value = conv(in_channels, channels)
         self.relation = conv(relations, channels)

@@ -45,7 +45,7 @@ def stream(skeletons: Tensor, name: str, parents: Sequence[int]) -> Tensor:
     if not name.startswith("joint"):
         skeletons = difference(skeletons, skeletons[..., list(parents), :])
     if name in ("direction", "angle"):
-        skeletons = torch.cat([F.normalize(skeletons[..., :2], dim=-1), skeletons[..., 2:]], dim=-1)
+        skeletons = torch.cat([F.normalize(skeletons[..., :2], dim=-1, eps=1e-6), skeletons[..., 2:]], dim=-1)
     if name == "angle":
         skeletons = bend(skeletons, skeletons[..., list(parents), :])
     if name.endswith("motion"):

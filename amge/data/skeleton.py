@@ -7,6 +7,8 @@ A joint of confidence 0 is missing, a person without joints in a frame is not se
 import json
 import os
 import re
+import zipfile
+import zlib
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -21,6 +23,10 @@ from amge.data.track import Tracker
 from amge.graph import Graph
 
 SUFFIXES = (".npz", ".json")
+BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, RecursionError, OverflowError)
+"""What broken files raise besides the usual."""
+GAP = 10
+"""A gap of more usual steps between frames means that nobody was there."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,12 +55,10 @@ class Skeletons:
         points = (given if given.ndim == 4 else given[None]).astype(np.float32)
         if points.shape[-1] == 2:
             points = np.concatenate([points, np.ones_like(points[..., :1])], axis=-1)
-        missing = ~np.isfinite(points).all(axis=-1) | (points[..., 2] <= 0)
-        points = np.where(missing[..., None], 0, points)
-        points[..., 2] = points[..., 2].clip(0, 1)
+        points = without_missing(points)
         if points.shape[1] < 2:
             raise VideoError(f"the skeletons have {points.shape[1]} frame(s): a movement needs at least 2 frames")
-        if missing.all():
+        if not points[..., 2].any():
             raise VideoError("nobody is in these skeletons: every joint is missing")
         times = np.asarray(self.times, np.float64)
         if times.shape != points.shape[1:2] or not np.isfinite(times).all() or (np.diff(times) <= 0).any():
@@ -82,6 +86,12 @@ class Skeletons:
         return float(self.times[-1] + np.median(np.diff(self.times)))
 
 
+def without_missing(points: np.ndarray) -> np.ndarray:
+    """Joints `(..., 3)`, zero where one is not finite or has no confidence, which is cut to 1."""
+    there = np.isfinite(points).all(axis=-1, keepdims=True) & (points[..., 2:] > 0)
+    return np.where(there, np.minimum(points, (np.inf, np.inf, 1)), 0).astype(np.float32)
+
+
 def read_skeletons(path: str | os.PathLike[str], fps: float = 30.0) -> Skeletons:
     """Skeletons from a file.
 
@@ -105,12 +115,12 @@ def read_skeletons(path: str | os.PathLike[str], fps: float = 30.0) -> Skeletons
         raise VideoError(f"{path}: {error}") from None
     except FileNotFoundError:
         raise VideoError(f"{path}: no such file; check the path") from None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, *BROKEN) as error:
         raise VideoError(f"{path} does not hold skeletons ({error!r}); see read_skeletons for what does") from None
 
 
 def _from_npz(path: Path, fps: float) -> Skeletons:
-    with np.load(path, allow_pickle=False) as archive:
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
         if "keypoints" not in archive:
             raise VideoError(f"it has no 'keypoints', but {', '.join(archive.files) or 'nothing'}")
         points = archive["keypoints"]
@@ -137,13 +147,24 @@ def _from_json(path: Path, fps: float) -> Skeletons:
         for pose in poses:
             pose[:, 2] /= 2
     numbers = sorted(seen)
+    if not 0 < fps < float("inf"):
+        raise VideoError(f"fps must be a number over 0, got {fps}")
+    steps = np.diff(numbers)
+    usual = max(1, int(np.median(steps))) if len(steps) else 1
+    for number, step in zip(numbers[:-1], steps, strict=True):
+        if step > GAP * usual:
+            seen[number + usual] = []
+    numbers = sorted(seen)
     times = (np.array(numbers) - numbers[0]) / fps
     tracks = [{track for track, _ in seen[number]} for number in numbers]
     known = all(
         None not in there and len(there) == len(seen[number]) for there, number in zip(tracks, numbers, strict=True)
     )
     if known:
-        order = {track: index for index, track in enumerate(sorted(set().union(*tracks), key=str))}
+        order: dict[Any, int] = {}
+        for number in numbers:
+            for track, _ in seen[number]:
+                order.setdefault(track, len(order))
         keypoints = np.zeros((len(order), len(numbers), *poses[0].shape), np.float32)
         for frame, number in enumerate(numbers):
             for track, pose in seen[number]:
@@ -151,13 +172,15 @@ def _from_json(path: Path, fps: float) -> Skeletons:
         return Skeletons(keypoints, times)
     tracker = Tracker()
     for time, number in zip(times.tolist(), numbers, strict=True):
-        tracker.add(time, np.stack([pose for _, pose in seen[number]]))
+        tracker.add(time, without_missing(np.array([pose for _, pose in seen[number]]).reshape(-1, *poses[0].shape)))
     clips = tracker.clip(tuple(times.tolist()))
     return Skeletons(np.stack(list(clips.values())) if clips else np.zeros((1, len(times), *poses[0].shape)), times)
 
 
 def _number(image: Any) -> int:
     """The number of a frame, or the last one in its name."""
+    if isinstance(image, float) and image.is_integer():
+        image = int(image)
     digits = re.findall(r"\d+", str(image))
     if not digits:
         raise VideoError(f"image_id {image!r} has no number to order frames by")
@@ -165,13 +188,13 @@ def _number(image: Any) -> int:
 
 
 def is_skeletons(source: object) -> bool:
-    """Whether `source` is skeletons, the path of a file of them, or an array or tensor of numbers that are not whole,
-    rather than video."""
+    """Whether `source` is skeletons, the path of a file of them, or an array or tensor other than the uint8 of
+    video."""
     if isinstance(source, str | os.PathLike):
         return Path(source).suffix.lower() in SUFFIXES
     if isinstance(source, torch.Tensor):
-        return source.is_floating_point()
-    return isinstance(source, Skeletons) or (isinstance(source, np.ndarray) and source.dtype.kind == "f")
+        return source.dtype not in (torch.uint8, torch.bool)
+    return isinstance(source, Skeletons) or (isinstance(source, np.ndarray) and source.dtype != np.uint8)
 
 
 def as_skeletons(source: object) -> Skeletons:

@@ -9,6 +9,8 @@ import numpy as np
 
 REACH = 1.0
 """How far a person may get between two frames, in their own sizes."""
+LEAST_SIZE = 10.0
+"""Pixels; of a person of whom little is seen."""
 
 
 def extent(pose: np.ndarray) -> float:
@@ -20,9 +22,9 @@ def extent(pose: np.ndarray) -> float:
 def distance(one: np.ndarray, other: np.ndarray) -> float:
     """How far the joints `(V, 3)` that both have lie apart on average, in sizes of the larger person."""
     both = (one[:, 2] > 0) & (other[:, 2] > 0)
-    size = max(extent(one), extent(other))
-    if not both.any() or size == 0:
+    if not both.any():
         return float("inf")
+    size = max(extent(one), extent(other), LEAST_SIZE)
     return float(np.linalg.norm(one[both, :2] - other[both, :2], axis=1).mean()) / size
 
 
@@ -55,6 +57,7 @@ class Tracker:
     def __init__(self) -> None:
         self.persons: list[Person] = []
         self.seen: set[float] = set()
+        self.count = 0
 
     def add(self, time: float, poses: np.ndarray) -> None:
         """The persons `(N, V, 3)` in the frame at `time` (seconds); a time that was added before is left as it is."""
@@ -62,20 +65,21 @@ class Tracker:
             return
         self.seen.add(time)
         pairs = sorted(
-            (distance(pose, person.nearest(time)), index, person.number)
+            (distance(pose, person.nearest(time)), index, place)
             for index, pose in enumerate(poses)
-            for person in self.persons
+            for place, person in enumerate(self.persons)
         )
         placed: dict[int, int] = {}
-        for apart, index, number in pairs:
-            if apart <= REACH and index not in placed and number not in placed.values():
-                placed[index] = number
+        for apart, index, place in pairs:
+            if apart <= REACH and index not in placed and place not in placed.values():
+                placed[index] = place
         for index, pose in enumerate(poses):
             if not (pose[:, 2] > 0).any():
                 continue
             if index not in placed:
                 placed[index] = len(self.persons)
-                self.persons.append(Person(len(self.persons)))
+                self.persons.append(Person(self.count))
+                self.count += 1
             self.persons[placed[index]].see(time, pose)
 
     def clip(self, times: tuple[float, ...]) -> dict[int, np.ndarray]:
@@ -89,9 +93,10 @@ class Tracker:
         return clips
 
     def forget(self, before: float) -> None:
-        """Drops what was seen before a time, but for each person's last pose."""
+        """Drops what was seen before the frame that is on screen at a time, and who was not seen since."""
+        before = max((time for time in self.seen if time <= before), default=before)
         for person in self.persons:
-            last = person.times[-1]
-            person.times = [time for time in person.times if time >= before] or [last]
+            person.times = [time for time in person.times if time >= before]
             person.poses = {time: person.poses[time] for time in person.times}
+        self.persons = [person for person in self.persons if person.times]
         self.seen = {time for time in self.seen if time >= before}

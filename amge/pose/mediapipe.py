@@ -65,8 +65,8 @@ class MediaPipe:
         if len(found):
             return found
         height, width = frame.shape[:2]
-        side = min(height, width)
-        for corner in range(0, max(height, width) - side + 1, max(side // 2, 1)):
+        side, last = min(height, width), abs(height - width)
+        for corner in sorted({*range(0, last, max(side // 2, 1)), last}):
             top, left = (0, corner) if width > height else (corner, 0)
             for person in self._detect(frame[top : top + side, left : left + side]) + np.array(
                 (left, top, 0), np.float32

@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
+import torch
 
 from amge.data.frames import VideoError, describe
-from amge.data.skeleton import as_skeletons, cut, is_skeletons
+from amge.data.skeleton import as_skeletons, cut, is_skeletons, without_missing
 from amge.data.track import Tracker, extent
 from amge.data.video import windows
 from amge.graph import Graph
@@ -86,10 +87,13 @@ def _clips(
         for start, end, chosen in cut(skeletons, num_frames, seconds):
             yield start, end, dict(enumerate(skeletons.keypoints[:, chosen])), None
         return
-    estimate, tracker = estimator(pose), Tracker()
+    estimate, tracker, joints = estimator(pose), Tracker(), set()
     for window in windows(source, num_frames, seconds, progress=progress):  # type: ignore[arg-type]
         new = [i for i, time in enumerate(window.times) if time not in tracker.seen and time not in window.times[:i]]
         poses = check_poses(estimate(window.frames[new]), len(new)) if new else []
+        joints |= {persons.shape[1] for persons in poses if len(persons)}
+        if len(joints) > 1:
+            raise ValueError(f"a pose estimator must give the same joints always, this one gave {sorted(joints)}")
         for i, persons in zip(new, poses, strict=True):
             tracker.add(window.times[i], persons)
         yield window.start, window.end, tracker.clip(window.times), window.frames
@@ -103,16 +107,19 @@ def check_poses(poses: object, frames: int) -> list[np.ndarray]:
         ValueError: if it is something else.
     """
     try:
-        arrays = [np.asarray(persons, np.float32) for persons in poses]  # type: ignore[attr-defined]
+        given = [each.detach().cpu() if isinstance(each, torch.Tensor) else each for each in poses]  # type: ignore[attr-defined]
+        arrays = [np.asarray(persons, np.float32) for persons in given]
     except (TypeError, ValueError) as error:
         raise ValueError(f"a pose estimator gives an array (N, V, 3) for each frame: {error}") from None
-    joints = {array.shape[1:] for array in arrays if array.ndim == 3}
+    joints = {array.shape[1:] for array in arrays if array.ndim == 3 and array.size}
+    empty = np.zeros((0, *(joints or {(1, 3)}).copy().pop()), np.float32)
+    arrays = [array if array.size else empty for array in arrays]
     if len(arrays) != frames or any(a.ndim != 3 or a.shape[2] != 3 for a in arrays) or len(joints) > 1:
         raise ValueError(
             f"a pose estimator gives an array (N, V, 3) for each frame, with N persons and the same V joints; for "
             f"{frames} frames this one gave {[array.shape for array in arrays[:3]]}"
         )
-    return [np.where(np.isfinite(a).all(-1, keepdims=True) & (a[..., 2:] > 0), a, 0) for a in arrays]
+    return [without_missing(array) for array in arrays]
 
 
 def fit_layout(keypoints: np.ndarray, joints: int, graph: Graph | None) -> np.ndarray:

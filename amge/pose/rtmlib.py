@@ -4,6 +4,10 @@ from typing import Any
 
 import numpy as np
 
+from amge.errors import one_of
+
+MODES = ("lightweight", "balanced", "performance")
+
 
 class RTMLib:
     """Finds persons in each frame on its own; see `PoseEstimator`.
@@ -14,12 +18,14 @@ class RTMLib:
         body: a `rtmlib.Body` with a detector, in place of one with these settings.
 
     Raises:
+        ValueError: for an unknown mode.
         ImportError: if rtmlib is not installed.
         OSError: if its weights can't be downloaded.
     """
 
     def __init__(self, mode: str = "lightweight", device: str = "cpu", body: Any = None) -> None:
         if body is None:
+            one_of("mode of rtmlib", mode, MODES)
             try:
                 from rtmlib import Body
             except ImportError as error:

@@ -49,5 +49,5 @@ def move(
     clips[..., 2] = np.clip(clips[..., 2] + rng.normal(0, 0.1, (count, 1, joints)), 0.01, 1)
     always = rng.random((count, 1, joints)) < dropout * rng.random((count, 1, 1))
     at_times = rng.random((count, frames, joints)) < dropout / 2 * rng.random((count, 1, 1))
-    clips[always | at_times] = 0
+    clips[always | at_times | (pairs[..., 2] == 0).any(axis=1)[:, None]] = 0
     return normalise(clips, COCO17)

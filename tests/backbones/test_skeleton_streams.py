@@ -30,6 +30,21 @@ def test_streams():
         torch.testing.assert_close(motion[:, :, :-1, :, 2], torch.full_like(motion[:, :, :-1, :, 2], 0.8))
 
 
+def test_angles():
+    given = torch.zeros(1, 1, 1, 17, 3)
+    given[..., 2] = 1
+    given[0, 0, 0, 5, :2], given[0, 0, 0, 7, :2], given[0, 0, 0, 9, :2] = map(
+        torch.tensor, ([0.0, 1], [0.0, 3], [1.0, 3])
+    )
+    direction, angle = stream(given, "direction", PARENTS), stream(given, "angle", PARENTS)
+    torch.testing.assert_close(direction[0, 0, 0, [7, 9], :2], torch.tensor([[0.0, 1], [1, 0]]))
+    torch.testing.assert_close(
+        angle[0, 0, 0, [7, 9], :2], torch.tensor([[1.0, 0], [0, -1]])
+    )  # turned back by a quarter
+    for name in ("direction", "angle"):
+        assert stream(given.half(), name, PARENTS).isfinite().all()
+
+
 def test_what_is_missing_has_no_bone_and_no_motion():
     given = skeletons()
     given[:, :, 2, 7] = 0  # an elbow
@@ -45,7 +60,7 @@ def test_what_is_missing_has_no_bone_and_no_motion():
 def test_a_network_sees_them_side_by_side():
     torch.manual_seed(0)
     backbone = st_gcn(width=8, streams=STREAMS, with_tokens=False, frames=8).eval()
-    assert backbone.encoder.norm.num_features == 17 * 12
+    assert backbone.encoder.norm.num_features == 17 * 3 * len(STREAMS)
     seen = []
     backbone.encoder.register_forward_pre_hook(lambda module, args: seen.append(args[0]))
     backbone(skeletons())

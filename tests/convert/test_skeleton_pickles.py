@@ -1,5 +1,6 @@
 """Pickled skeleton data sets to npz files."""
 
+import collections
 import json
 import os
 import pickle
@@ -9,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from amge.cli import app
-from amge.convert.skeletons import from_pickle
+from amge.convert.skeletons import STAND_INS, from_pickle
 from amge.data.skeleton import read_skeletons
 
 
@@ -73,7 +74,49 @@ def test_code_in_a_pickle_is_not_run(tmp_path):
     assert not (tmp_path / "sprung").exists() and not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("name", ["../escape", "/tmp/x", "", "..", "a\0b"])
+class Reduce:
+    """Pickles as a call with arguments, and a state."""
+
+    def __init__(self, call, arguments, state=None):
+        self.parts = (call, arguments) if state is None else (call, arguments, state)
+
+    def __reduce__(self):
+        return self.parts
+
+
+HOSTILE = {
+    "memory by an interface": {"__array_interface__": {"data": (16, True), "shape": (1, 2, 1, 2), "typestr": "<f8"}},
+    "pointers": Reduce(np.ndarray, ((1, 2, 1, 2), "O", b"A" * 32)),
+    "objects": np.array([[[[{}, {}]]]], dtype=object),
+    "a dictionary of its own": collections.OrderedDict(a=1),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_arrays_that_are_none_are_refused(name, tmp_path):
+    entry = annotation("a") | {"keypoint": HOSTILE[name]}
+    with pytest.raises(ValueError):
+        from_pickle(write(tmp_path / "bad.pkl", [entry]), tmp_path / "out", allow_pickle=True)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_pickle_gets_nothing_of_numpy_s():
+    kinds = {(module.split(".")[0], name) for module, name in STAND_INS}
+    named = {("numpy", name) for name in ("_reconstruct", "scalar", "_frombuffer", "ndarray", "dtype")}
+    assert kinds == named | {("__builtin__", "bytes"), ("_codecs", "encode")}
+    assert all(given is bytes or given.__module__ == "amge.convert.skeletons" for given in STAND_INS.values())
+
+
+@pytest.mark.parametrize("protocol", range(6))
+def test_every_protocol(protocol, tmp_path):
+    path = tmp_path / "a.pkl"
+    path.write_bytes(pickle.dumps([annotation("a")], protocol))
+    assert from_pickle(path, tmp_path / "out", allow_pickle=True) == 1
+    expected = annotation("a")["keypoint"].astype(np.float32)
+    np.testing.assert_array_equal(read_skeletons(tmp_path / "out" / "a.npz").keypoints[..., :2], expected)
+
+
+@pytest.mark.parametrize("name", ["../escape", "/tmp/x", "", "..", "a\0b", "x" * 300])
 def test_names_that_lead_out_of_the_folder_are_refused(tmp_path, name):
     path = write(tmp_path / "bad.pkl", [annotation(name)])
     with pytest.raises(ValueError, match="a name that is no file name"):
@@ -88,6 +131,7 @@ def test_names_that_lead_out_of_the_folder_are_refused(tmp_path, name):
         ({"samples": []}, "another layout, without 'annotations'"),
         ([annotation("a"), annotation("a")], "two samples of one name"),
         ([annotation("a") | {"keypoint": np.zeros((1, 4, 25, 3))}], r"has joints \(1, 4, 25, 3\); \(P, T, V, 2\)"),
+        ([annotation("a") | {"label": "squat"}], "a label that is no whole number"),
         (7, "another layout"),
     ],
 )
@@ -100,6 +144,9 @@ def test_other_layouts_are_refused(tmp_path, content, message):
 
 
 def test_nothing_is_overwritten(data_set, tmp_path):
+    with pytest.raises(ValueError, match="fps must be a number over 0"):
+        from_pickle(data_set, tmp_path / "new", allow_pickle=True, fps=0)
+    assert not (tmp_path / "new").exists()
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "mine").touch()
     with pytest.raises(ValueError, match="exists already"):

@@ -77,7 +77,12 @@ def test_frames_out_of_order_are_refused(times):
 
 def test_what_counts_as_skeletons():
     assert is_skeletons("a.npz") and is_skeletons("b/A.JSON") and is_skeletons(person()) and is_skeletons(torch.rand(3))
-    assert not is_skeletons("a.mp4") and not is_skeletons(np.zeros(3, np.uint8)) and not is_skeletons(torch.arange(3))
+    assert (
+        not is_skeletons("a.mp4")
+        and not is_skeletons(np.zeros(3, np.uint8))
+        and not is_skeletons(torch.arange(3).byte())
+    )
+    assert is_skeletons(np.zeros(3, np.int32)) and is_skeletons(torch.arange(3))
     assert not is_skeletons(None)
 
 
@@ -127,13 +132,27 @@ def test_json_keeps_or_tracks_persons(tmp_path):
     mixed = [there[1], here[0], here[2], there[0], here[1]]
     read = read_skeletons(write(tmp_path / "a.json", mixed))
     assert read.keypoints.shape == (2, 3, 17, 3)
-    np.testing.assert_array_equal(read.keypoints[1, :, 0, 0], [0, 1, 2])  # in the order of the numbers of the tracks
-    np.testing.assert_array_equal(read.keypoints[0, :, 0, 0], [0, 5001, 5002])
+    np.testing.assert_array_equal(read.keypoints[0, :, 0, 0], [0, 1, 2])  # in the order in which they appear
+    np.testing.assert_array_equal(read.keypoints[1, :, 0, 0], [0, 5001, 5002])
     for entry in mixed:
         del entry["track_id"]
     tracked = read_skeletons(write(tmp_path / "b.json", mixed))
     np.testing.assert_array_equal(tracked.keypoints[0, :, 0, 0], [0, 1, 2])
     np.testing.assert_array_equal(tracked.keypoints[1, :, 0, 0], [0, 5001, 5002])
+
+
+def test_json_with_gaps_and_holes(tmp_path):
+    read = read_skeletons(write(tmp_path / "a.json", coco([0, 1, 2, 500, 501])), fps=10)
+    np.testing.assert_allclose(read.times, [0, 0.1, 0.2, 0.3, 50, 50.1])
+    assert not read.keypoints[:, 3].any() and read.keypoints[:, 4].any()  # nobody was there in between
+    holes = coco(range(8))
+    for entry in holes:
+        entry["keypoints"][3] = float("nan")
+        entry["image_id"] = float(entry["image_id"])
+    read = read_skeletons(write(tmp_path / "b.json", holes))
+    assert read.keypoints.shape == (1, 8, 17, 3) and not read.keypoints[0, :, 1].any()
+    with pytest.raises(VideoError, match="fps must be a number over 0"):
+        read_skeletons(tmp_path / "b.json", fps=0)
 
 
 def test_flags_of_visibility_become_confidence(tmp_path):
@@ -156,6 +175,9 @@ def test_flags_of_visibility_become_confidence(tmp_path):
         ("a.json", coco([0]), "needs at least 2 frames"),
         ("a.json", 3, "does not hold skeletons"),
         ("a.npz", "not a zip", "does not hold skeletons"),
+        ("a.npz", "PK\x03\x04 cut off", "does not hold skeletons"),
+        ("a.npz", "", "does not hold skeletons"),
+        ("a.json", "[" * 100_000, "does not hold skeletons"),
     ],
 )
 def test_broken_files_say_why(tmp_path, name, content, message):

@@ -41,14 +41,24 @@ def test_frames_may_come_late_and_twice():
     np.testing.assert_allclose(np.diff(clip[0][:, 0, 0]), 40, atol=1e-3)
 
 
-def test_forgetting_keeps_each_person_s_last_pose():
+def test_who_is_gone_is_forgotten_and_comes_back_as_somebody_new():
     tracker = Tracker()
     for time in range(5):
-        tracker.add(float(time), figure(100)[None] if time < 3 else np.zeros((0, 17, 3)))
+        tracker.add(float(time), np.stack([figure(900, seed=2), figure(100)][: 2 if time < 3 else 1]))
+    tracker.forget(2.5)  # the frame at 2 is still on screen
+    assert [person.times for person in tracker.persons] == [[2.0, 3.0, 4.0], [2.0]] and tracker.seen == {2.0, 3.0, 4.0}
     tracker.forget(4.0)
-    assert tracker.persons[0].times == [2.0] and tracker.seen == {4.0}
-    tracker.add(5.0, figure(105)[None])
-    assert list(tracker.clip((5.0,))) == [0]
+    tracker.add(5.0, np.stack([figure(100), figure(900, seed=2)]))
+    assert list(tracker.clip((5.0,))) == [0, 2]
+
+
+def test_a_single_joint_can_be_followed():
+    tracker = Tracker()
+    for time in range(8):
+        pose = np.zeros((17, 3), np.float32)
+        pose[3] = 50 + time, 50, 1
+        tracker.add(float(time), pose[None])
+    assert len(tracker.persons) == 1
 
 
 def test_a_pose_without_joints_is_nobody():

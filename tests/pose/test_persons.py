@@ -87,6 +87,21 @@ def test_what_is_no_estimate_is_refused(given):
         check_poses(given, 2)
 
 
+def test_other_ways_to_say_nobody_and_joints_that_change():
+    for nobody in ([], np.zeros((0, 0, 3)), torch.zeros(0, 17, 3)):
+        first, second = check_poses([nobody, figure(1)[None]], 2)
+        assert first.shape == (0, 17, 3) and second.shape == (1, 17, 3)
+    (checked,) = check_poses([torch.tensor(figure(1)[None], requires_grad=True) * torch.tensor([1, 1, 8.0])], 1)
+    assert (checked[..., 2] == 1).all()
+    counts = iter((17, 33, 17))
+    with pytest.raises(ValueError, match=r"the same joints always, this one gave \[17, 33\]"):
+        list(
+            person_clips(
+                VIDEO, 8, 1.0, lambda frames: [figure(1, joints=n)[None] for n in [next(counts)] for _ in frames]
+            )
+        )
+
+
 def test_estimates_with_nan_are_missing_joints():
     given = figure(1)[None].copy()
     given[0, 3, 0], given[0, 4, 2] = np.nan, -1
@@ -139,6 +154,21 @@ def test_the_main_person_is_predicted_and_others_are_told_apart(model):
     assert model.predict(both) == pytest.approx(alone, abs=1e-5)
 
 
+def test_memory_does_not_grow_with_the_video(model):
+    import tracemalloc
+
+    def peak(frames):
+        video = np.zeros((frames, 120, 160, 3), np.uint8)
+        tracemalloc.start()
+        model.predict(video, pose=pose(figure(40)))
+        model.preprocess(video, pose=pose(figure(40)))
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return most
+
+    assert peak(600) < 1.5 * peak(120)
+
+
 def test_slots_for_more_persons_stay_empty():
     torch.manual_seed(0)
     arguments = {**amge.spec("ctr-gcn-tiny").backbone_args, "persons": 2}
@@ -158,6 +188,8 @@ def test_slots_for_more_persons_stay_empty():
         (np.full((4, 17, 3), np.nan), "nobody is in these skeletons"),
         (torch.zeros(4, 17), "expected keypoints"),
         (torch.zeros(0, 1, 8, 17, 3), "at least one clip"),
+        (torch.zeros(1, 0, 8, 17, 3), "in which there is nothing"),
+        (torch.zeros(1, 1, 0, 17, 3), "in which there is nothing"),
         (torch.zeros(1, 1, 8, 5, 3), r"expected skeletons \(B, P, T, 17, 3\)"),
     ],
     ids=str,
@@ -208,6 +240,11 @@ def test_rtmlib_is_given_bgr_and_boxes():
     assert [f.shape for f in found] == [(2, 17, 3)] * 2 and (found[0][..., 2] == 1).all()
     assert (body.image[..., 2] == 255).all() and not body.image[..., :2].any()
     assert [f.shape for f in RTMLib(body=Body([]))(frames)] == [(0, 17, 3)] * 2
+
+
+def test_rtmlib_has_three_modes():
+    with pytest.raises(ValueError, match=r"unknown mode of rtmlib 'fast'; .*valid: lightweight"):
+        RTMLib(mode="fast")
 
 
 def test_rtmlib_without_network_says_what_else_there_is(monkeypatch):
