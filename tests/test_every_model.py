@@ -71,6 +71,8 @@ class TestEveryModel:
         decayless = model.no_weight_decay()
         assert decayless <= {name for name, _ in model.named_parameters()}
         assert {f"bank.tokens.{bank}" for bank in model.spec.banks} <= decayless
+        tables = ("position_time", "position_space", "rel_pos.h", "relative_position_bias_table")
+        assert {n for n, _ in model.named_parameters() if n.endswith(tables)} <= decayless
 
     def test_reset_head(self, model):
         if isinstance(model.head, amge.heads.LookUp):

@@ -12,7 +12,8 @@ from amge.data.skeleton import Skeletons, normalise
 from amge.data.video import write_video
 from amge.model import by_prominence
 from amge.pose import estimator, person_clips
-from amge.pose.draw import LEFT, overlay
+from amge.pose.draw import LEFT, RIGHT, overlay
+from amge.pose.mediapipe import MediaPipe
 from amge.pose.persons import check_poses, fit_layout
 from amge.pose.rtmlib import RTMLib
 from amge.skeletons import BLAZEPOSE33, COCO17, convert_layout
@@ -169,6 +170,22 @@ def test_memory_does_not_grow_with_the_video(model):
     assert peak(600) < 1.5 * peak(120)
 
 
+def test_a_pose_holds_while_the_person_is_not_seen(model):
+    points = np.stack([figure(10, seed=seed) for seed in range(8)])
+    gone, held = points.copy(), points.copy()
+    gone[3:5], held[3], held[4] = 0, points[2], points[5]
+    assert model.predict(gone) == pytest.approx(model.predict(held), abs=1e-6)
+    assert model.predict(gone) != pytest.approx(model.predict(points), abs=1e-6)
+
+
+def test_who_is_there_longest_is_the_main_person():
+    from amge.model import WindowPrediction
+
+    large = [WindowPrediction(0, 1, {}, None, person=0, weight=5.0)]
+    small = [WindowPrediction(i, i + 1, {}, None, person=1, weight=2.0) for i in range(3)]
+    assert by_prominence(large + small) == [1, 0] and by_prominence(large + small[:2]) == [0, 1]
+
+
 def test_slots_for_more_persons_stay_empty():
     torch.manual_seed(0)
     arguments = {**amge.spec("ctr-gcn-tiny").backbone_args, "persons": 2}
@@ -216,6 +233,29 @@ def test_overlay_draws_sure_bones_of_each_side():
     points[1, :, 2] = 0
     drawn = overlay(VIDEO[:2], points, COCO17)
     assert (drawn[0] == LEFT).all(-1).any() and not drawn[1].any() and not VIDEO.any()
+    points[1, [6, 8], 2] = 0.9  # a right upper arm
+    drawn = overlay(VIDEO[:2], points, COCO17)
+    assert (drawn[1] == RIGHT).all(-1).any() and not (drawn[1] == LEFT).all(-1).any()
+
+
+@pytest.mark.parametrize("height, width", [(72, 128), (128, 72), (64, 64), (40, 41), (30, 200)])
+def test_squares_reach_every_edge_of_a_picture_in_which_nobody_is_found(height, width):
+    mediapipe, looked_at = MediaPipe.__new__(MediaPipe), []
+    place = np.arange(height * width).reshape(height, width, 1).repeat(3, axis=2)
+
+    def detect(picture):
+        looked_at.append(picture[..., 0])
+        whole = picture.shape[:2] == (height, width)
+        return np.zeros((0, 33, 3), np.float32) if whole else np.full((1, 33, 3), 0.25, np.float32)
+
+    mediapipe._detect = detect
+    found = mediapipe._persons(place)
+    squares = looked_at[1:]
+    if height != width:
+        assert {square.shape for square in squares} == {(min(height, width),) * 2}
+        assert set(np.concatenate([square.ravel() for square in squares])) == set(range(height * width))
+        corners = [divmod(int(square[0, 0]), width) for square in squares]
+        assert {(round(y), round(x)) for x, y in found[:, 0, :2].tolist()} <= set(corners)
 
 
 class Body:
@@ -258,8 +298,6 @@ def test_rtmlib_without_network_says_what_else_there_is(monkeypatch):
 
 @pytest.mark.parametrize("name", ["mediapipe", "rtmlib"])
 def test_a_library_that_is_not_installed_says_what_to_install(monkeypatch, name):
-    from amge.pose.mediapipe import MediaPipe
-
     monkeypatch.setitem(__import__("sys").modules, name, None)
     with pytest.raises(ImportError, match="pip install"):
         {"mediapipe": MediaPipe, "rtmlib": RTMLib}[name]()

@@ -114,6 +114,29 @@ def test_motion_stays_between_the_poses_and_is_normalised(pairs):
     np.testing.assert_array_equal(move(pairs, 12, rng(3)), move(pairs, 12, rng(3)))
 
 
+def test_batches_are_new_in_every_epoch_and_the_same_for_a_seed(pairs):
+    clips = poses.PoseClips(pairs, np.zeros((8, 20), np.float32), 8, 4, 3, seed=5)
+    first = clips[0][0]
+    assert first.shape == (4, 1, 8, 17, 3) and torch.equal(clips[0][0], first) and not torch.equal(clips[1][0], first)
+    clips.epoch = 1
+    assert not torch.equal(clips[0][0], first)
+
+
+def test_what_the_model_spares_does_not_decay():
+    model = amge.build("st-gcn-tiny", tokens=3, backbone_args={"width": 16, "dim": 16, "num_heads": 2})
+    groups = poses.PoseStage(model, steps=4).configure_optimizers()["optimizer"].param_groups
+    spared = {id(p) for group in groups if group["weight_decay"] == 0 for p in group["params"]}
+    named = dict(model.named_parameters())
+    for name in (
+        "bank.tokens.main",
+        "backbone.adapter.position_time",
+        "backbone.adapter.position_space",
+        "head.projection.bias",
+    ):
+        assert id(named[name]) in spared
+    assert id(named["head.projection.weight"]) not in spared
+
+
 def test_a_run_gives_a_model(trained):
     out, model = trained
     assert not model.training and model.spec == SPEC
