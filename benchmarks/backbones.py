@@ -33,9 +33,10 @@ threads of a shared {machine} CPU with torch {torch}, on {date}: good for compar
 `benchmarks/backbones.py` writes this page.
 """
 NOTE = """
-The paper's number differs from the reference's by more than 2 % for {names}. For I3D it prints 20.4, for Slow 24.3 and
-for SlowFast 25.3 million; the reference implementations that it names have {i3d}, {slow} and {slowfast} million, as
-ours do. ST-GCN has 3.08 million with its learned importance of edges, HD-GCN 1.29 million.
+The paper's number differs from the reference's by more than 2 % for {names}.
+For I3D it prints 20.4, for Slow 24.3 and for SlowFast 25.3 million; the reference implementations that it names have
+{i3d}, {slow} and {slowfast} million, as ours do. ST-GCN has 3.08 million with its learned importance of edges, HD-GCN
+1.29 million.
 """
 
 

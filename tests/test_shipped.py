@@ -47,6 +47,18 @@ def test_a_squat_works_the_legs(model):
     assert max(probabilities[name] for name in ("biceps", "chest", "neck_head")) < model.spec.threshold
 
 
+def test_the_skeleton_model_keeps_its_budget_and_knows_a_squat():
+    pytest.importorskip("mediapipe", reason="needs the extra pose")
+    folder = shipped()["st-gcn.open-exercise"]
+    assert (folder / "model.safetensors").stat().st_size <= 3_000_000
+    model = amge.build("st-gcn", pretrained=True)
+    assert model.spec.labels == REGION_IDS and not model.training and model.spec.modality == "skeleton"
+    probabilities = model.predict(CLIP)
+    ranked = sorted(probabilities, key=lambda name: -probabilities[name])
+    assert set(ranked[:3]) == {"quadriceps", "gluteus", "hamstring"}
+    assert max(probabilities[name] for name in ("biceps", "chest", "neck_head")) < model.spec.threshold
+
+
 def test_names_without_weights_say_what_there_is():
     with pytest.raises(ValueError, match=r"neither a tag.*transm3e-lite\.open-exercise"):
         amge.build("transm3e-lite", pretrained="musclemap136")

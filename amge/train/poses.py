@@ -21,6 +21,8 @@ from amge.backbones.streams import STREAMS
 from amge.builder import assemble
 from amge.hub.local import from_pretrained
 from amge.model import MuscleModel
+from amge.muscles import REGION_IDS
+from amge.skeletons import COCO17
 from amge.spec import ModelSpec
 from amge.train.pose_motion import move
 from amge.train.pose_pairs import load_pairs, make_up
@@ -106,6 +108,7 @@ def train(
     trees: int = 500,
     lr: float = 2e-3,
     seed: int = 0,
+    stop: int | None = None,
 ) -> MuscleModel:
     """Run the recipe; one that was cut off goes on from its last epoch.
 
@@ -120,6 +123,7 @@ def train(
         trees: of the teacher.
         lr: learning rate at its peak.
         seed: of all chance.
+        stop: epochs to end after, with the learning rate where it then is on its way to `epochs`; default: all.
 
     Returns:
         the model with averaged weights, in eval mode.
@@ -134,25 +138,30 @@ def train(
         )
     out = Path(out)
     options: dict[str, Any] = {"pool": pool, "epochs": epochs, "batches": batches, "batch_size": batch_size}
-    options |= {"trees": trees, "lr": lr, "seed": seed}
+    options |= {"trees": trees, "lr": lr, "seed": seed, "stop": stop or epochs}
     same_run(out, json.dumps({"spec": json.loads(spec.to_json()), **options}, indent=2))
     if (out / "model.safetensors").exists():
         return from_pretrained(out)
+    L.seed_everything(seed, verbose=False)
+    model = assemble(spec)
+    if model.input_spec.shape[3] != COCO17.joints or spec.labels != REGION_IDS:
+        raise ValueError(
+            f"the photographs have {COCO17.joints} joints and the {len(REGION_IDS)} regions; {spec.name} others"
+        )
     pairs, targets = load_pairs(data, "train")
     made = make_up(pairs, pool, np.random.default_rng(seed))
     clips = PoseClips(
         made, PoseTrees(pairs, targets, trees, seed).predict(made), spec.frames, batch_size, batches, seed
     )
-    L.seed_everything(seed, verbose=False)
-    stage = PoseStage(assemble(spec), epochs * batches, lr)
-    return fit(stage, clips, DataLoader(clips, batch_size=None), out, epochs, seed)
+    stage = PoseStage(model, epochs * batches, lr)
+    return fit(stage, clips, DataLoader(clips, batch_size=None), out, stop or epochs, seed)
 
 
 def main(
     data: Annotated[Path, typer.Option(help="Folder of the prepared open exercise photographs.")],
     out: Annotated[Path, typer.Option(help="Run folder; run again to go on after a cut.")],
     name: Annotated[str, typer.Argument(help="Graph network to train, from `amge list`.")] = "st-gcn",
-    width: Annotated[int, typer.Option(help="Channels of its first blocks.")] = 32,
+    width: Annotated[int, typer.Option(help="Channels of its first blocks.")] = 24,
     stream: Annotated[
         list[str] | None, typer.Option(help=f"What it sees, of {', '.join(STREAMS)}; default: all.")
     ] = None,
@@ -160,6 +169,7 @@ def main(
     frames: Annotated[int, typer.Option(help="Frames of a clip.")] = 16,
     seconds: Annotated[float, typer.Option(help="Length of a clip of a long video.")] = 5.0,
     epochs: int = 40,
+    stop: Annotated[int | None, typer.Option(help="Epochs to end after; default: all.")] = None,
     pool: Annotated[int, typer.Option(help="Pairs of poses made up.")] = 200_000,
     seed: int = 0,
 ) -> None:
@@ -173,7 +183,7 @@ def main(
         frames=frames,
         seconds=seconds,
     )
-    train(spec, data, out, pool, epochs, seed=seed)
+    train(spec, data, out, pool, epochs, seed=seed, stop=stop)
 
 
 if __name__ == "__main__":

@@ -19,15 +19,17 @@ def run(capsys, monkeypatch, *arguments):
     return json.loads(capsys.readouterr().out)
 
 
-def test_prints_the_map_of_both_splits(capsys, monkeypatch, prepared):
-    result = run(capsys, monkeypatch, "--model", "transm3e-lite", "--data", prepared)
-    assert result["model"] == "transm3e-lite.open-exercise"
+@pytest.mark.parametrize("name", ["transm3e-lite", "st-gcn"])
+def test_prints_the_map_of_both_splits(capsys, monkeypatch, prepared, name):
+    result = run(capsys, monkeypatch, "--model", name, "--data", prepared)
+    assert result["model"] == f"{name}.open-exercise"
     assert all(0 <= result["mAP"][split] <= 100 for split in ("val_seen", "val_unseen"))
 
 
 @pytest.mark.skipif(not PHOTOGRAPHS.exists(), reason="needs the open exercise photographs")
-def test_the_card_tells_the_truth(capsys, monkeypatch):
-    claimed = amge.spec("transm3e-lite.open-exercise").metrics
-    measured = run(capsys, monkeypatch, "--model", "transm3e-lite", "--data", PHOTOGRAPHS)["mAP"]
+@pytest.mark.parametrize("name", ["transm3e-lite", "st-gcn"])
+def test_the_card_tells_the_truth(capsys, monkeypatch, name):
+    claimed = amge.spec(f"{name}.open-exercise").metrics
+    measured = run(capsys, monkeypatch, "--model", name, "--data", PHOTOGRAPHS)["mAP"]
     for split in ("val_seen", "val_unseen"):
         assert measured[split] == pytest.approx(claimed[f"{split}_mAP"], abs=0.3)

@@ -167,7 +167,18 @@ def test_a_cut_run_goes_on_to_the_same_weights(trained, prepared, tmp_path, monk
         poses.train(SPEC, prepared, tmp_path, **(SMALL | {"lr": 1.0}))
 
 
+def test_a_run_can_stop_early_on_its_way(prepared, tmp_path):
+    poses.train(SPEC, prepared, tmp_path, **(SMALL | {"epochs": 5}), stop=1)
+    saved = torch.load(tmp_path / "last.ckpt", weights_only=False)
+    assert saved["epoch"] == 0 and saved["global_step"] == 3
+    assert saved["lr_schedulers"][0]["total_steps"] == 15
+
+
 def test_other_models_are_refused(prepared, tmp_path):
     for name in ("transm3e-lite", "st-gcn-tiny"):
         with pytest.raises(ValueError, match="trains skeleton models with activation='sigmoid'"):
             poses.train(amge.spec(name), prepared, tmp_path, **SMALL)
+    others = ({"labels": ("a",)}, {"backbone_args": {"width": 16, "graph": "openpose-18"}})
+    for number, other in enumerate(others):
+        with pytest.raises(ValueError, match="have 17 joints and the 20 regions"):
+            poses.train(SPEC.replace(**other), prepared, tmp_path / str(number), **SMALL)
