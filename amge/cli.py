@@ -139,7 +139,7 @@ def predict(
             if video in pictures:
                 picture(result, busiest, pictures[video])
         except (ValueError, OSError, ImportError) as error:
-            complain(error)
+            complain(error if video in str(error) else ValueError(f"{video}: {error}"))
             failed = True
     if as_json and results:
         report_json = {"model": network.spec.name, "threshold": limit, "videos": [r.as_json() for r in results]}
@@ -228,6 +228,8 @@ def picture(result: Result, window: Any, path: Path) -> None:
         graph = layout_of(window.keypoints.shape[1])
         some = range(0, len(frames), -(-len(frames) // DRAWN))
         frames = overlay(frames[some], window.keypoints[some], graph) if graph else frames[some]
+    if result.others:
+        title += f", person {result.person}"
     path.parent.mkdir(parents=True, exist_ok=True)
     bodymap.save(path, bodymap.draw(result.probabilities, frames, title, result.threshold))
 

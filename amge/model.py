@@ -368,7 +368,11 @@ class MuscleModel(nn.Module):
             return
         if pose is not None:
             raise ValueError(f"{spec.name} looks at pictures; a pose estimator is for skeleton models")
+        from amge.data.skeleton import SUFFIXES
         from amge.data.video import windows  # PyAV, which models on tensors do without
+
+        if isinstance(source, str | Path) and Path(source).suffix.lower() in SUFFIXES:
+            raise ValueError(f"{source} holds keypoints, {spec.name} looks at pictures; take a skeleton model: st-gcn")
 
         for window in windows(source, spec.frames, seconds=spec.seconds, progress=progress):  # type: ignore[arg-type]
             clip = to_clip(window.frames, spec.size, spec.mean, spec.std)[None]

@@ -3,7 +3,8 @@
 Shapes: `B` batch, `T H W` grid, `N = T * H * W` patches, `M'` tokens, `C` channels of the adapter.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from einops import rearrange
@@ -107,3 +108,18 @@ class TokenDecoder(nn.Module):
             tokens = run(self, block, tokens, patches)
             block_tokens.append(tokens)
         return BackboneOutput(patches, grid, self.norm(tokens), tuple(block_tokens), patches)
+
+
+def decoder_for(
+    with_tokens: bool, in_channels: int, grid: tuple[int, int, int], arguments: Mapping[str, Any]
+) -> TokenDecoder | None:
+    """The decoder of a network that ends in one map, or None where no tokens read it.
+
+    Raises:
+        TypeError: for arguments that no decoder takes, or that there is no decoder for.
+    """
+    if with_tokens:
+        return TokenDecoder([in_channels], grid, **arguments)
+    if arguments:
+        raise TypeError(f"{', '.join(arguments)}: without tokens it has no decoder that could take them, see tokens=20")
+    return None

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from amge.backbones.adapter import TokenDecoder
+from amge.backbones.adapter import TokenDecoder, decoder_for
 from amge.backbones.ctrgcn import CTRGCN
 from amge.backbones.encoded import Encoded
 from amge.backbones.hdgcn import HDGCN
@@ -149,8 +149,7 @@ def _skeleton(
     streams: Sequence[str] = ("joint",),
 ) -> Skeleton:
     grid = (-(-frames // reduction), encoder.joints, 1)
-    decoder = TokenDecoder([encoder.out_channels], grid, **adapter) if with_tokens else None
-    return Skeleton(encoder, decoder, masking, streams, graph)
+    return Skeleton(encoder, decoder_for(with_tokens, encoder.out_channels, grid, adapter), masking, streams, graph)
 
 
 def joint_mixer(

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from amge.backbones.adapter import TokenDecoder
+from amge.backbones.adapter import decoder_for
 from amge.backbones.encoded import Encoded
 from amge.checkpointing import Blocks, run
 from amge.errors import one_of
@@ -78,7 +78,7 @@ class SwinFeatures(nn.Module):
 
 
 def _video(encoder: nn.Module, channels: int, grid: tuple[int, int, int], with_tokens: bool, adapter: Any) -> Encoded:
-    return Encoded(encoder, channels, TokenDecoder([channels], grid, **adapter) if with_tokens else None)
+    return Encoded(encoder, channels, decoder_for(with_tokens, channels, grid, adapter))
 
 
 def cnn(

@@ -97,8 +97,9 @@ def read_skeletons(path: str | os.PathLike[str], fps: float = 30.0) -> Skeletons
 
     - `.npz`: `keypoints` `(P, T, V, 3)`, `(T, V, 3)` or without confidence; if it has them, `scores` `(P, T, V)` are
       the confidence, and `times` `(T,)` in seconds or `fps` a number.
-    - `.json`: results or annotations of COCO keypoints. Frames go by the number in their `image_id`, in whatever order
-      they are listed; a number left out is time that passes. Persons go by their `track_id`; without one they are
+    - `.json`: results or annotations of COCO keypoints. Frames go by the number in the `file_name` of their image, or
+      without one in their `image_id`, in whatever order they are listed; a number left out is time that passes, at the
+      file's `fps` if it has one. Persons go by their `track_id`; without one they are
       tracked. Flags of visibility, 0, 1 and 2, become 0, 0.5 and 1.
 
     Args:
@@ -120,6 +121,8 @@ def read_skeletons(path: str | os.PathLike[str], fps: float = 30.0) -> Skeletons
 
 
 def _from_npz(path: Path, fps: float) -> Skeletons:
+    if not zipfile.is_zipfile(path):
+        raise VideoError("it is not an npz file" if path.exists() else "no such file; check the path")
     with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
         if "keypoints" not in archive:
             raise VideoError(f"it has no 'keypoints', but {', '.join(archive.files) or 'nothing'}")
@@ -133,11 +136,17 @@ def _from_npz(path: Path, fps: float) -> Skeletons:
 
 def _from_json(path: Path, fps: float) -> Skeletons:
     content = json.loads(path.read_text(encoding="utf-8"))
-    entries = content["annotations"] if isinstance(content, Mapping) else content
+    entries, names = content, {}
+    if isinstance(content, Mapping):
+        if "annotations" not in content:
+            raise VideoError("it has no 'annotations', nor is it a list of results")
+        entries, fps = content["annotations"], float(content.get("fps", fps))
+        names = {image["id"]: image["file_name"] for image in content.get("images", ()) if "file_name" in image}
     seen: dict[int, list[tuple[Any, np.ndarray]]] = defaultdict(list)
     for entry in entries:
         pose = np.array(entry["keypoints"], np.float32).reshape(-1, 3)
-        seen[_number(entry["image_id"])].append((entry.get("track_id"), pose))
+        image = entry["image_id"]
+        seen[_number(names.get(image, image))].append((entry.get("track_id"), pose))
     if not seen:
         raise VideoError("it lists nobody")
     poses = [pose for persons in seen.values() for _, pose in persons]

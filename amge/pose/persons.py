@@ -13,8 +13,9 @@ from amge.data.frames import VideoError, describe
 from amge.data.skeleton import as_skeletons, cut, is_skeletons, without_missing
 from amge.data.track import Tracker, extent
 from amge.data.video import windows
+from amge.errors import one_of
 from amge.graph import Graph
-from amge.pose.estimators import PoseEstimator, estimator
+from amge.pose.estimators import ESTIMATORS, PoseEstimator, estimator
 from amge.skeletons import convert_layout, layout_of
 
 LEAST_SEEN = 0.25
@@ -62,6 +63,8 @@ def person_clips(
         ValueError: for an unknown pose estimator, or one that does not give poses.
         ImportError: if the estimator's library is not installed.
     """
+    if isinstance(pose, str):
+        one_of("pose estimator", pose, ESTIMATORS)
     found = False
     for start, end, persons, frames in _clips(source, num_frames, seconds, pose, progress):
         seen = {number: (clip[..., 2] > 0).any(axis=1).mean() for number, clip in persons.items()}

@@ -62,6 +62,17 @@ def test_tokens_give_any_of_them_a_bank(name, tmp_path):
         assert torch.equal(amge.from_pretrained(model.save_pretrained(tmp_path))(given(name)), whole)
 
 
+@pytest.mark.parametrize("name", ["st-gcn-tiny", "videoswin-tiny"])
+@pytest.mark.parametrize("wrong", [{"bogus": 1}, {"stream": ("joint",)}, {"dim": 16}])
+def test_arguments_that_nothing_takes_are_refused(name, wrong):
+    args = {**amge.spec(name).backbone_args, **wrong}
+    with pytest.raises(ValueError, match=r"does not take these arguments.*without tokens it has no decoder"):
+        build(name, backbone_args=args)
+    if "dim" not in wrong:
+        with pytest.raises(ValueError, match="does not take these arguments"):
+            build(name, backbone_args=args, tokens=3)
+
+
 def test_any_of_them_becomes_a_student_with_mctkd_and_mctf():
     args = {**amge.spec("videoswin-tiny").backbone_args, **ADAPTER}
     student = build(

@@ -125,6 +125,17 @@ def test_json_orders_frames_by_number(tmp_path):
     np.testing.assert_array_equal(read_skeletons(write(tmp_path / "b.json", named)).keypoints[0, :, 0, 0], [9, 10])
 
 
+def test_json_takes_order_and_rate_from_the_file(tmp_path):
+    images = [{"id": 900 + (i * 3) % 4, "file_name": f"f{i:03}.jpg"} for i in range(4)]
+    annotations = coco(range(4))
+    for entry, image in zip(annotations, images, strict=True):
+        entry["image_id"] = image["id"]
+    content = {"images": images, "annotations": annotations[::-1], "fps": 24}
+    read = read_skeletons(write(tmp_path / "a.json", content))
+    np.testing.assert_array_equal(read.keypoints[0, :, 0, 0], [0, 1, 2, 3])
+    np.testing.assert_allclose(read.times, np.arange(4) / 24)
+
+
 def test_json_keeps_or_tracks_persons(tmp_path):
     here, there = coco([0, 1, 2], track=9), coco([1, 2], track=4)
     for entry in there:
@@ -174,9 +185,10 @@ def test_flags_of_visibility_become_confidence(tmp_path):
         ("a.json", [*coco([0, 1]), {"image_id": 2, "keypoints": [1, 2, 3]}], "differ in their number of joints"),
         ("a.json", coco([0]), "needs at least 2 frames"),
         ("a.json", 3, "does not hold skeletons"),
-        ("a.npz", "not a zip", "does not hold skeletons"),
-        ("a.npz", "PK\x03\x04 cut off", "does not hold skeletons"),
-        ("a.npz", "", "does not hold skeletons"),
+        ("a.json", {"images": []}, "it has no 'annotations', nor is it a list"),
+        ("a.npz", "not a zip", "it is not an npz file"),
+        ("a.npz", "PK\x03\x04 cut off", "it is not an npz file"),
+        ("a.npz", "", "it is not an npz file"),
         ("a.json", "[" * 100_000, "does not hold skeletons"),
     ],
 )

@@ -221,6 +221,8 @@ def test_zero_persons_give_finite_logits(model):
 
 
 def test_a_model_of_pictures_takes_no_pose(tiny_model):
+    with pytest.raises(ValueError, match=r"a.npz holds keypoints, .* take a skeleton model"):
+        tiny_model.predict("a.npz")
     with pytest.raises(ValueError, match="looks at pictures; a pose estimator is for skeleton models"):
         tiny_model.predict(VIDEO, pose="mediapipe")
 
@@ -319,5 +321,10 @@ def test_command_line_reports_persons_apart(model, tmp_path):
     shown = CliRunner().invoke(app, [*command, "--save", str(tmp_path / "a.png")])
     assert "person 1" in shown.stdout and "person 0" in shown.stdout and (tmp_path / "a.png").stat().st_size
     write_video(tmp_path / "black.mp4", np.zeros((10, 64, 64, 3), np.uint8), 10)
+    with pytest.raises(ValueError, match="unknown pose estimator 'x'"):
+        model.predict(str(tmp_path / "two.npz"), pose="x")
+    np.savez(tmp_path / "five.npz", keypoints=np.ones((4, 5, 3)))
+    wrong = CliRunner().invoke(app, ["predict", str(tmp_path / "five.npz"), "--model", str(folder)])
+    assert wrong.exit_code == 2 and f"{tmp_path / 'five.npz'}: the skeletons have 5 joints" in wrong.stderr
     wrong = CliRunner().invoke(app, ["predict", str(tmp_path / "black.mp4"), "--model", str(folder), "--pose", "x"])
     assert wrong.exit_code == 2 and "unknown pose estimator 'x'" in wrong.stderr
