@@ -9,25 +9,9 @@ from math import isnan
 
 import numpy as np
 
-COCO17: tuple[str, ...] = (
-    "nose",
-    "left_eye",
-    "right_eye",
-    "left_ear",
-    "right_ear",
-    "left_shoulder",
-    "right_shoulder",
-    "left_elbow",
-    "right_elbow",
-    "left_wrist",
-    "right_wrist",
-    "left_hip",
-    "right_hip",
-    "left_knee",
-    "right_knee",
-    "left_ankle",
-    "right_ankle",
-)
+from amge import skeletons
+
+COCO17 = skeletons.COCO17.names
 """Joint names in the order of COCO."""
 
 CONFIDENT = 0.2
