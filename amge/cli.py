@@ -156,7 +156,7 @@ def predict(
 def watch(predictions: Iterable[Any], keep: bool) -> tuple[list[Any], Any]:
     """All windows without frames, so that memory does not grow with them, and if asked for the busiest one of the main
     person with its own."""
-    from amge.model import by_prominence
+    from amge.results import by_prominence
 
     windows: list[Any] = []
     busiest: Any = None
@@ -171,7 +171,7 @@ def watch(predictions: Iterable[Any], keep: bool) -> tuple[list[Any], Any]:
 
 def by_person(video: str, windows: list[Any], threshold: float) -> Result:
     """The means over the windows of the main person, with those of the others."""
-    from amge.model import by_prominence
+    from amge.results import by_prominence
 
     results = []
     for person in by_prominence(windows):

@@ -3,11 +3,10 @@
 Shapes: `B` batch, `T H W` picture or grid, `N` patches, `M` tokens per bank, `C` channels, `K` labels.
 """
 
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import torch
@@ -17,6 +16,7 @@ from amge.backbones.contract import Backbone, BackboneOutput
 from amge.checkpointing import set_grad_checkpointing
 from amge.data.modality import from_rgb
 from amge.data.preprocess import to_clip
+from amge.results import Features, Input, InputSpec, Signals, WindowPrediction, by_prominence, light
 from amge.spec import ModelSpec
 from amge.tokens import TokenBank
 
@@ -25,88 +25,6 @@ if TYPE_CHECKING:
     from amge.pose import PoseEstimator
 
 Source: TypeAlias = "str | Path | np.ndarray | Tensor | Skeletons"
-
-
-class Features(NamedTuple):
-    """What `MuscleModel.forward_features` returns."""
-
-    patches: Tensor
-    """`(B, N, C)`."""
-    grid: tuple[int, int, int]
-    tokens: dict[str, Tensor]
-    """Bank to `(B, M, C)`, after the last block and the final norm."""
-    block_tokens: dict[str, tuple[Tensor, ...]]
-    """Bank to its tokens `(B, M, C_i)` after each block."""
-    fused: Tensor
-    """`(B, M, C_out)`, what the head takes; the patches in a model without tokens."""
-    token_embedding: dict[str, Tensor]
-    """Bank to its tokens `(B, M, C_0)` that enter the first block."""
-    patch_embedding: Tensor | None
-    """`(B, N_0, C_0)`, the patches that enter the first block, if the backbone tells."""
-
-
-class Signals(NamedTuple):
-    """What `MuscleModel.forward_signals` returns: all that a loss may compare with labels or with a teacher."""
-
-    features: Features
-    branches: tuple[Tensor, ...]
-    """The head's raw logits: with labels compare the first, with a teacher's prediction the last. Heads with a branch
-    for distillation have two, others one."""
-    logits: Tensor
-    """`(B, K)`, what `forward` gives."""
-
-
-class InputSpec(NamedTuple):
-    """What a model takes."""
-
-    shape: tuple[str | int, ...]
-    """Its axes: `B` is free, the frames are those that the model was made for."""
-    modalities: tuple[str, ...]
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    """Per channel, of pixels in 0..1; skeletons are normalised by `amge.data.skeleton.normalise`."""
-
-    def example(self, batch: int = 1) -> Tensor:
-        """Random input of this shape, to export, compile or time a model with."""
-        return torch.rand([batch if axis == "B" else int(axis) for axis in self.shape])
-
-
-@dataclass(frozen=True)
-class WindowPrediction:
-    """The prediction for one window of a video."""
-
-    start: float
-    end: float
-    """In seconds."""
-    probabilities: dict[str, float]
-    frames: np.ndarray | None
-    """The frames that the model, or the pose estimator, looked at, uint8 `(T, H, W, 3)`; None for skeletons given."""
-    person: int | None = None
-    """Whose it is, numbered in the order of appearance; None where the model looks at the whole picture."""
-    weight: float = 1.0
-    """Summed over windows it is largest for the main person: their mean size in pixels."""
-    keypoints: np.ndarray | None = None
-    """Of the person, `(T, V, 3)` in pixels of `frames`, in the layout of the pose estimator."""
-
-
-def _light(window: WindowPrediction) -> WindowPrediction:
-    """A prediction without its pictures, so that memory does not grow with a video."""
-    return replace(window, frames=None, keypoints=None)
-
-
-class Input(NamedTuple):
-    """One row of what a model takes, and the prediction to be made from it."""
-
-    given: Tensor
-    window: WindowPrediction
-
-
-def by_prominence(windows: Sequence[WindowPrediction]) -> list[int | None]:
-    """The persons, the one who is seen largest and longest first; `[None]` if the model looks at the whole picture."""
-    weights: dict[int | None, float] = defaultdict(float)
-    for window in windows:
-        weights[window.person] += window.weight
-    return sorted(weights, key=lambda person: -weights[person])
 
 
 class MuscleModel(nn.Module):
@@ -265,7 +183,7 @@ class MuscleModel(nn.Module):
             VideoError: (a `ValueError`) if the source cannot be read, or nobody is in it; says why.
             ImportError: if the library of the pose estimator is not installed.
         """
-        rows = [Input(given, _light(window)) for given, window in self._inputs(source, None, pose)]
+        rows = [Input(given, light(window)) for given, window in self._inputs(source, None, pose)]
         main = by_prominence([row.window for row in rows])[0]
         return torch.stack([row.given for row in rows if row.window.person == main])
 
@@ -286,7 +204,7 @@ class MuscleModel(nn.Module):
         if isinstance(source, Tensor) and ready and (source.ndim == 5 or spec.modality != "skeleton"):
             rows = self._probabilities(source if source.ndim == 5 else source[None])
         else:
-            windows = [_light(window) for window in self.predict_windows(source, pose=pose)]
+            windows = [light(window) for window in self.predict_windows(source, pose=pose)]
             main = by_prominence(windows)[0]
             rows = torch.tensor([list(w.probabilities.values()) for w in windows if w.person == main])
         return dict(zip(spec.labels, rows.mean(dim=0).tolist(), strict=True))
@@ -298,7 +216,7 @@ class MuscleModel(nn.Module):
         pose: "str | PoseEstimator | None" = None,
     ) -> Iterator[WindowPrediction]:
         """One prediction per window, as the video is decoded: the timeline of a long video. A skeleton model gives one
-        for each person in a window; `amge.model.by_prominence` says which is the main one.
+        for each person in a window; `amge.results.by_prominence` says which is the main one.
 
         Args:
             source: as for `preprocess`.
@@ -373,7 +291,6 @@ class MuscleModel(nn.Module):
 
         if isinstance(source, str | Path) and Path(source).suffix.lower() in SUFFIXES:
             raise ValueError(f"{source} holds keypoints, {spec.name} looks at pictures; take a skeleton model: st-gcn")
-
         for window in windows(source, spec.frames, seconds=spec.seconds, progress=progress):  # type: ignore[arg-type]
             clip = to_clip(window.frames, spec.size, spec.mean, spec.std)[None]
             given = torch.cat([from_rgb(clip, modality) for modality in spec.modalities], dim=1)[0]

@@ -99,8 +99,8 @@ def read_skeletons(path: str | os.PathLike[str], fps: float = 30.0) -> Skeletons
       the confidence, and `times` `(T,)` in seconds or `fps` a number.
     - `.json`: results or annotations of COCO keypoints. Frames go by the number in the `file_name` of their image, or
       without one in their `image_id`, in whatever order they are listed; a number left out is time that passes, at the
-      file's `fps` if it has one. Persons go by their `track_id`; without one they are
-      tracked. Flags of visibility, 0, 1 and 2, become 0, 0.5 and 1.
+      file's `fps` if it has one. Persons go by their `track_id`; without one they are tracked.
+      Flags of visibility, 0, 1 and 2, become 0, 0.5 and 1.
 
     Args:
         path: the file.
@@ -197,8 +197,7 @@ def _number(image: Any) -> int:
 
 
 def is_skeletons(source: object) -> bool:
-    """Whether `source` is skeletons, the path of a file of them, or an array or tensor other than the uint8 of
-    video."""
+    """Whether `source` is skeletons, the path of a file of them, or an array or tensor other than video's uint8."""
     if isinstance(source, str | os.PathLike):
         return Path(source).suffix.lower() in SUFFIXES
     if isinstance(source, torch.Tensor):

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from amge.distill.checks import check_scale
 from amge.errors import one_of
-from amge.model import Signals
+from amge.results import Signals
 from amge.spec import ACTIVATIONS
 
 

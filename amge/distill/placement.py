@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from amge.distill.token import TokenDistillation
 from amge.errors import one_of
-from amge.model import Features, Signals
+from amge.results import Features, Signals
 
 PLACEMENTS = ("patch_embedding", "sparse", "dense", "final")
 

@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-from amge.model import MuscleModel, Signals
+from amge.model import MuscleModel
+from amge.results import Signals
 
 
 class Teacher(nn.Module):

@@ -12,7 +12,8 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-from amge.model import Features, MuscleModel
+from amge.model import MuscleModel
+from amge.results import Features
 
 TRUNK_STAGES = 5
 

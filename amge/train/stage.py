@@ -9,7 +9,8 @@ from torch.nn import functional as F
 
 from amge.builder import distillation
 from amge.distill import Teacher
-from amge.model import MuscleModel, Signals
+from amge.model import MuscleModel
+from amge.results import Signals
 from amge.train.halves import forward_top
 
 JOINTS = 17

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from amge.distill import LogitDistillation, PredictionDistillation
-from amge.model import Signals
+from amge.results import Signals
 
 STUDENT = torch.tensor([[0.2, -1.0, 0.5], [1.5, 0.1, -0.4]])
 TEACHER = torch.tensor([[1.0, 0.3, -0.7], [-0.2, 2.0, 0.6]])

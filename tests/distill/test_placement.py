@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from amge.distill import FeatureDistillation, TokenDistillation, placed_blocks
-from amge.model import Features, Signals
+from amge.results import Features, Signals
 
 REDUCES = (False, True, False, True, False)
 

@@ -10,12 +10,12 @@ import amge
 from amge.data.frames import VideoError
 from amge.data.skeleton import Skeletons, normalise
 from amge.data.video import write_video
-from amge.model import by_prominence
 from amge.pose import estimator, person_clips
 from amge.pose.draw import LEFT, RIGHT, overlay
 from amge.pose.mediapipe import MediaPipe
 from amge.pose.persons import check_poses, fit_layout
 from amge.pose.rtmlib import RTMLib
+from amge.results import by_prominence
 from amge.skeletons import BLAZEPOSE33, COCO17, convert_layout
 
 VIDEO = np.zeros((60, 40, 60, 3), np.uint8)
@@ -179,7 +179,7 @@ def test_a_pose_holds_while_the_person_is_not_seen(model):
 
 
 def test_who_is_there_longest_is_the_main_person():
-    from amge.model import WindowPrediction
+    from amge.results import WindowPrediction
 
     large = [WindowPrediction(0, 1, {}, None, person=0, weight=5.0)]
     small = [WindowPrediction(i, i + 1, {}, None, person=1, weight=2.0) for i in range(3)]
