@@ -19,9 +19,15 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
+from amge.cli_data import app as data
+from amge.cli_train import evaluate, train
+
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__.split("\n")[0]
 )
+app.add_typer(data, name="data")
+app.command()(train)
+app.command("eval")(evaluate)
 out, err = Console(), Console(stderr=True)
 
 ModelOption = Annotated[str, typer.Option(help="A name from `amge list`, or the folder of a checkpoint.")]
@@ -103,7 +109,8 @@ def predict(
     videos: Annotated[
         list[str],
         typer.Argument(
-            help="Video files, or folders of images; for skeleton models also npz or json files of keypoints.",
+            help="Video files, or folders of images; for skeleton models also npz or json files of keypoints. "
+            "With --out, files and folders of them.",
             metavar="VIDEO...",
         ),
     ],
@@ -121,11 +128,31 @@ def predict(
         str | None,
         typer.Option(help="Pose estimator of skeleton models: mediapipe (default) or rtmlib, which downloads weights."),
     ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Write a Parquet file, a row per window; run it again to go on where it was cut off."),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=0, help="With --out, processes (default 1; 0: this one); with --ray, actors (default: CPUs)."),
+    ] = None,
+    ray: Annotated[bool, typer.Option("--ray", help="With --out, work on a Ray cluster.")] = False,
+    retry_errors: Annotated[
+        bool, typer.Option("--retry-errors", help="Go on with the file of --out: predict what failed or is new.")
+    ] = False,
 ) -> None:
     """Say which muscle regions each video uses."""
+    if out:
+        with one_line_errors():
+            if as_json or as_csv or save:
+                raise ValueError("--out excludes --json, --csv and --save")
+            predict_into(out, videos, model, threshold, pose, workers, ray, retry_errors)
+        return
     with one_line_errors():
         if as_json and as_csv:
             raise ValueError("--json and --csv exclude each other")
+        if workers is not None or ray or retry_errors:
+            raise ValueError("--workers, --ray and --retry-errors need --out")
         network = load(model)
         limit = network.spec.threshold if threshold is None else threshold
         pictures = picture_paths(videos, save, network.spec.labels) if save else {}
@@ -151,6 +178,30 @@ def predict(
             table(result)
     if failed:
         raise typer.Exit(2)
+
+
+def predict_into(
+    path: Path,
+    videos: list[str],
+    model: str,
+    threshold: float | None,
+    pose: str | None,
+    workers: int | None,
+    ray: bool,
+    retry_errors: bool,
+) -> None:
+    """Predict into a Parquet file, and say what has come of it."""
+    from amge.bulk import predict_files, predict_files_on_ray
+
+    source = videos[0] if len(videos) == 1 else videos
+    settings: dict[str, Any] = {"threshold": threshold, "pose": pose, "retry_errors": retry_errors}
+    if workers is not None:
+        settings["workers"] = workers
+    with progress_bar(str(path)) as report:
+        done = (predict_files_on_ray if ray else predict_files)(source, path, model, progress=report, **settings)
+    typer.echo(f"{done.videos} videos in {path}")
+    if done.failed:
+        raise ValueError(f"{done.failed} of {done.videos} videos could not be used; 'error' in {path} says why")
 
 
 def watch(predictions: Iterable[Any], keep: bool) -> tuple[list[Any], Any]:

@@ -1,24 +1,124 @@
-"""Mean average precision over muscle regions."""
+"""How well probabilities fit the truth (scikit-learn; extra `train`).
+
+Shapes: `n` samples, `K` regions.
+"""
 
 import numpy as np
 
 
-def mean_average_precision(targets: np.ndarray, scores: np.ndarray) -> float:
-    """Macro average precision over the regions that occur, in 0..1 (scikit-learn; extra `train`).
+def check(targets: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Both as arrays.
+
+    Raises:
+        ValueError: if shapes differ, or targets are not 0 and 1, or scores not finite.
+    """
+    targets, scores = np.asarray(targets), np.asarray(scores)
+    if targets.shape != scores.shape or targets.ndim != 2:
+        raise ValueError(f"expected targets and scores of one shape (n, K), got {targets.shape} and {scores.shape}")
+    if not np.isin(targets, (0, 1)).all():
+        raise ValueError("targets hold only 0 and 1")
+    if not np.isfinite(scores).all():
+        raise ValueError("scores hold NaN or infinity")
+    return targets, scores
+
+
+def average_precisions(targets: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """Average precision of each region, `(K,)` in 0..1, NaN where it does not occur.
 
     Args:
         targets: multi-hot `(n, K)`.
         scores: any increasing function of the probabilities, `(n, K)`.
 
     Raises:
-        ValueError: if shapes differ or no region occurs.
+        ValueError: if they do not fit one another.
     """
     from sklearn.metrics import average_precision_score
 
-    targets, scores = np.asarray(targets), np.asarray(scores)
-    if targets.shape != scores.shape or targets.ndim != 2:
-        raise ValueError(f"expected targets and scores of one shape (n, K), got {targets.shape} and {scores.shape}")
-    occurs = targets.any(axis=0)
-    if not occurs.any():
+    targets, scores = check(targets, scores)
+    precisions = np.full(targets.shape[1], np.nan)
+    if (occurs := targets.any(axis=0)).any():
+        precisions[occurs] = average_precision_score(targets[:, occurs], scores[:, occurs], average=None)
+    return precisions
+
+
+def mean_average_precision(targets: np.ndarray, scores: np.ndarray) -> float:
+    """Macro average precision over the regions that occur, in 0..1, as the official code computes it.
+
+    Args:
+        targets: multi-hot `(n, K)`.
+        scores: any increasing function of the probabilities, `(n, K)`.
+
+    Raises:
+        ValueError: if they do not fit one another, or no region occurs.
+    """
+    precisions = average_precisions(targets, scores)
+    if np.isnan(precisions).all():
         raise ValueError("no region occurs in the targets")
-    return float(average_precision_score(targets[:, occurs], scores[:, occurs], average="macro"))
+    return float(np.nanmean(precisions))
+
+
+def bootstrap(
+    targets: np.ndarray, scores: np.ndarray, resamples: int = 500, level: float = 0.95, seed: int = 0
+) -> tuple[float, float]:
+    """Interval of the mean average precision, by drawing the samples anew with replacement (percentile method).
+
+    Draws in which no region occurs are left out.
+
+    Args:
+        targets: multi-hot `(n, K)`.
+        scores: `(n, K)`.
+        resamples: how often.
+        level: share of the draws that the interval holds.
+        seed: of all chance.
+
+    Raises:
+        ValueError: if they do not fit one another, or no region occurs.
+    """
+    targets, scores = check(targets, scores)
+    mean_average_precision(targets, scores)
+    rng = np.random.default_rng(seed)
+    draws = (rng.integers(len(targets), size=len(targets)) for _ in range(resamples))
+    means = [mean_average_precision(targets[draw], scores[draw]) for draw in draws if targets[draw].any()]
+    low, high = np.quantile(means, ((1 - level) / 2, (1 + level) / 2))
+    return float(low), float(high)
+
+
+def f1_scores(targets: np.ndarray, probabilities: np.ndarray, threshold: float) -> dict[str, float]:
+    """`micro`, over all decisions, and `macro`, the mean over the regions that occur, in 0..1; a region counts as
+    active from the threshold on."""
+    from sklearn.metrics import f1_score
+
+    targets, probabilities = check(targets, probabilities)
+    active = probabilities >= threshold
+    occurs = targets.any(axis=0)
+    return {
+        "micro": float(f1_score(targets, active, average="micro", zero_division=0)),
+        "macro": float(f1_score(targets[:, occurs], active[:, occurs], average="macro", zero_division=0)),
+    }
+
+
+def calibration(targets: np.ndarray, probabilities: np.ndarray, bins: int = 10) -> tuple[np.ndarray, float]:
+    """How often what is called probable is true, over all regions together.
+
+    Args:
+        targets: multi-hot `(n, K)`.
+        probabilities: `(n, K)` in 0..1.
+        bins: equal parts of 0..1.
+
+    Returns:
+        `(bins, 3)`: of each part the mean probability, the share that is true and the count, NaN where it is empty; and
+        the expected calibration error: the mean distance of the first two, weighted by the third.
+
+    Raises:
+        ValueError: if they do not fit one another, or lie outside 0..1.
+    """
+    targets, probabilities = check(targets, probabilities)
+    if probabilities.min() < 0 or probabilities.max() > 1:
+        raise ValueError("probabilities lie in 0..1")
+    place = np.minimum((probabilities.ravel() * bins).astype(int), bins - 1)
+    count = np.bincount(place, minlength=bins)
+    with np.errstate(invalid="ignore"):
+        said = np.bincount(place, probabilities.ravel(), bins) / count
+        true = np.bincount(place, targets.ravel(), bins) / count
+    error = np.nansum(np.abs(said - true) * count) / count.sum()
+    return np.stack([said, true, count], axis=1), float(error)

@@ -292,7 +292,7 @@ class MuscleModel(nn.Module):
         if isinstance(source, str | Path) and Path(source).suffix.lower() in SUFFIXES:
             raise ValueError(f"{source} holds keypoints, {spec.name} looks at pictures; take a skeleton model: st-gcn")
         for window in windows(source, spec.frames, seconds=spec.seconds, progress=progress):  # type: ignore[arg-type]
-            clip = to_clip(window.frames, spec.size, spec.mean, spec.std)[None]
+            clip = to_clip(window.frames, spec.size, spec.mean, spec.std, spec.crop)[None]
             given = torch.cat([from_rgb(clip, modality) for modality in spec.modalities], dim=1)[0]
             yield Input(given, WindowPrediction(window.start, window.end, {}, window.frames))
 

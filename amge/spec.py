@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from amge.data.modality import MODALITIES
+from amge.data.preprocess import CROPS
 from amge.errors import one_of
 from amge.muscles import REGION_IDS
 
@@ -74,7 +75,10 @@ class ModelSpec:
     size: int = 224
     """Height and width of a clip in pixels."""
     seconds: float = 10.0
-    """Length of the window of a long video that one clip is sampled from."""
+    """Length of the window of a long video that one clip is sampled from: `frames * stride / 30` for a clip of every
+    `stride`-th frame of a video of 30 a second."""
+    crop: str = "movement"
+    """Which square of the picture it sees: `movement`, that which holds the movement, or `centre`, the largest."""
     mean: tuple[float, ...] = (0.485, 0.456, 0.406)
     std: tuple[float, ...] = (0.229, 0.224, 0.225)
     """Per channel, of pixels in 0..1."""
@@ -91,6 +95,7 @@ class ModelSpec:
         one_of("activation", self.activation, ACTIVATIONS)
         one_of("modality", self.modality, MODALITIES)
         one_of("auxiliary modality", self.auxiliary, MODALITIES)
+        one_of("crop", self.crop, CROPS)
         for name in ("arch", "backbone", "head"):
             if not isinstance(getattr(self, name), str) or not getattr(self, name):
                 raise ValueError(f"{name} must be a name, got {getattr(self, name)!r}")

@@ -1,4 +1,4 @@
-"""Frames one by one, with their times, from a video file: decoded by FFmpeg, in order, without seeking."""
+"""Frames one by one, with their times, from a video file: decoded by FFmpeg, in order."""
 
 import os
 import re
@@ -13,6 +13,9 @@ import numpy as np
 from amge.data.frames import Shown, VideoError, check_size, fit, over_white
 
 _JUMP = 60.0  # seconds; timestamps further apart than this are a broken clock, not a pause
+FAR = 3.0
+"""Seconds; to a frame that is closer to the start all frames are decoded."""
+LOCAL = {"protocol_whitelist": "file"}
 _CONVERT = "`ffmpeg -i in.mp4 out.mp4`"
 _ATTACHED_PICTURE = 0x400  # FFmpeg's AV_DISPOSITION_ATTACHED_PIC: the cover of a song
 
@@ -20,16 +23,19 @@ _ATTACHED_PICTURE = 0x400  # FFmpeg's AV_DISPOSITION_ATTACHED_PIC: the cover of 
 class _Clock:
     """Increasing times from 0 out of timestamps that may be missing, repeated, out of order or reset."""
 
-    def __init__(self, gap: float) -> None:
+    def __init__(self, gap: float, origin: float | None = None) -> None:
         self.gap = gap
+        self.origin = origin
         self.offset = 0.0
         self.last: float | None = None
 
     def tick(self, timestamp: float | None) -> float:
-        """Seconds since the first frame of the frame stamped `timestamp` (seconds)."""
+        """Seconds since the first frame of the frame stamped `timestamp` (seconds), or since the `origin` if given."""
         if self.last is None:
-            self.offset, self.last = -(timestamp or 0.0), 0.0
-            return 0.0
+            stamp = timestamp or 0.0
+            self.offset = -(stamp if self.origin is None else self.origin)
+            self.last = max(stamp + self.offset, 0.0)
+            return self.last
         following = self.last + self.gap
         time = following if timestamp is None else timestamp + self.offset
         if abs(time - self.last) > _JUMP:
@@ -39,17 +45,32 @@ class _Clock:
         return self.last
 
 
-def from_file(path: Path, head: bytes, max_side: int) -> Generator[Shown, None, None]:
-    """The frames of the video file `path`, which starts with the bytes `head`."""
+def seconds_of(path: Path) -> float | None:
+    """The length that a video file declares, or None if it does not. Cheap: nothing is decoded.
+
+    Raises:
+        VideoError: if it is not a video.
+    """
+    try:
+        with av.open(os.path.abspath(path), container_options=LOCAL, metadata_errors="ignore") as container:
+            stream = _video_stream(path, container)
+            return _declared_seconds(container, stream) or (container.duration / 1e6 if container.duration else None)
+    except av.FFmpegError as error:
+        raise VideoError(f"{path} is not a video that FFmpeg can read ({error.strerror})") from error
+
+
+def from_file(path: Path, head: bytes, max_side: int, start: float = 0.0) -> Generator[Shown, None, None]:
+    """The frames of the video file `path`, which starts with the bytes `head`.
+
+    With a `start` (seconds) decoding begins at the last key frame before it, where the file can be searched.
+    """
     count, time, end = 0, 0.0, 0.0
     try:
-        with av.open(
-            os.path.abspath(path), container_options={"protocol_whitelist": "file"}, metadata_errors="ignore"
-        ) as container:
+        with av.open(os.path.abspath(path), container_options=LOCAL, metadata_errors="ignore") as container:
             stream = _video_stream(path, container)
             declared = _declared_seconds(container, stream)
             total = declared or (container.duration / 1e6 if container.duration else None)
-            clock = _Clock(1 / float(stream.average_rate or 30))
+            clock = _Clock(1 / float(stream.average_rate or 30), _seek(container, stream, start))
             for packet in container.demux(stream):
                 try:
                     frames = packet.decode()
@@ -107,6 +128,18 @@ def _video_stream(path: Path, container: Any) -> Any:
     stream.thread_type = "AUTO"
     stream.codec_context.thread_count = min(4, os.cpu_count() or 1)  # each thread holds a frame of full size
     return stream
+
+
+def _seek(container: Any, stream: Any, start: float) -> float | None:
+    """Moves to the last key frame before `start` (seconds) and says when the video begins; None where it can't move."""
+    searched = {"mp4", "matroska"} & set(container.format.name.split(","))
+    if start < FAR or not searched or stream.start_time is None:
+        return None
+    try:
+        container.seek(stream.start_time + int(start / stream.time_base), stream=stream, backward=True)
+    except av.FFmpegError:
+        return None
+    return float(stream.start_time * stream.time_base)
 
 
 def _declared_seconds(container: Any, stream: Any) -> float | None:

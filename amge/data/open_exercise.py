@@ -4,14 +4,18 @@ A prepared folder holds `labels.json`, `keypoints.npz` and `images/`; `docs/open
 """
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from amge.data.sample import Sample
 from amge.errors import one_of
-from amge.muscles import REGION_IDS, encode
+from amge.muscles import REGION_IDS, decode, encode
 
 SPLITS = ("train", "val_seen", "val_unseen")
 
@@ -37,12 +41,10 @@ def load(folder: str | Path, split: str) -> list[Exercise]:
     """
     one_of("split", split, SPLITS)
     folder = Path(folder)
-    try:
-        labels = json.loads((folder / "labels.json").read_text())
-        archive = np.load(folder / "keypoints.npz", allow_pickle=False)
-        poses = dict(zip(archive["ids"].tolist(), archive["keypoints"], strict=True))
-        if tuple(labels["regions"]) != REGION_IDS:
-            raise ValueError("labels.json lists other regions than amge.muscles.REGION_IDS, or another order")
+    with _prepared(folder):
+        labels = _labels(folder)
+        with np.load(folder / "keypoints.npz", allow_pickle=False) as archive:
+            poses = dict(zip(archive["ids"].tolist(), archive["keypoints"], strict=True))
         return [
             Exercise(
                 sample["id"],
@@ -50,10 +52,48 @@ def load(folder: str | Path, split: str) -> list[Exercise]:
                 poses[sample["id"]].astype(np.float32),
                 encode(sample["regions"]),
             )
-            for sample in labels["samples"]
+            for sample in labels
             if sample["split"] == split
         ]
-    except (OSError, KeyError, ValueError) as error:
+
+
+def samples(folder: str | Path) -> list[Sample]:
+    """All exercises of a prepared folder as samples, undecoded. The family is the activity, the exercise its source.
+
+    Raises:
+        ValueError: if the folder does not hold the prepared set.
+    """
+    folder = Path(folder)
+    with _prepared(folder):
+        with np.load(folder / "keypoints.npz", allow_pickle=False) as archive:
+            rows = {id: row for row, id in enumerate(archive["ids"].tolist())}
+        return [
+            Sample(
+                id=entry["id"],
+                video=tuple(folder / frame for frame in entry["frames"]),
+                regions=decode(encode(entry["regions"])),
+                activity=entry.get("family", entry["id"]),
+                split=entry["split"],
+                source=entry["id"],
+                skeletons=(folder / "keypoints.npz", rows[entry["id"]]),
+            )
+            for entry in _labels(folder)
+        ]
+
+
+def _labels(folder: Path) -> list[dict[str, Any]]:
+    content = json.loads((folder / "labels.json").read_text())
+    if tuple(content["regions"]) != REGION_IDS:
+        raise ValueError("labels.json lists other regions than amge.muscles.REGION_IDS, or another order")
+    return content["samples"]
+
+
+@contextmanager
+def _prepared(folder: Path) -> Iterator[None]:
+    """One error for whatever is wrong with a prepared folder."""
+    try:
+        yield
+    except (OSError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{folder} does not hold the prepared open exercise photographs: {error!r}") from None
 
 

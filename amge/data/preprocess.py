@@ -5,7 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
+
+from amge.data.view import View
+from amge.errors import one_of
 
 
 def movement_box(frames: np.ndarray, least: float = 1.0, margin: float = 0.6) -> tuple[float, float, float]:
@@ -45,26 +47,46 @@ def movement_box(frames: np.ndarray, least: float = 1.0, margin: float = 0.6) ->
     return centre[0], centre[1], side
 
 
-def to_clip(frames: np.ndarray, size: int, mean: Sequence[float], std: Sequence[float]) -> Tensor:
-    """Crop to the movement, resize to a square and normalise; outside the picture is mid-grey.
+CROPS = ("movement", "centre")
+"""How a model looks at a clip: at the square that holds the movement, or at the largest in the middle (paper)."""
+
+
+def still_view(frames: np.ndarray, crop: str = "movement") -> View:
+    """The look at a clip, uint8 `(T, H, W, 3)`, that a crop of `CROPS` gives.
+
+    Raises:
+        ValueError: for an unknown crop.
+    """
+    height, width = frames.shape[1:3]
+    if one_of("crop", crop, CROPS) == "movement":
+        x, y, side = movement_box(frames)
+    else:
+        x, y, side = width / 2, height / 2, float(min(height, width))
+    return View((x - side / 2) / width, (y - side / 2) / height, side / width, side / height)
+
+
+def normalise(frames: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
+    """Frames `(T, 3, S, S)` of pixels in 0..255 to a clip `(3, T, S, S)`."""
+    shape = (1, 3, 1, 1)
+    return (
+        ((frames / 255 - torch.tensor(mean).view(shape)) / torch.tensor(std).view(shape)).transpose(0, 1).contiguous()
+    )
+
+
+def to_clip(
+    frames: np.ndarray, size: int, mean: Sequence[float], std: Sequence[float], crop: str = "movement"
+) -> Tensor:
+    """Crop, resize to a square and normalise; outside the picture is mid-grey.
 
     Args:
         frames: uint8 `(T, H, W, 3)`.
         size: side of the square in pixels.
         mean: per channel, of pixels in 0..1.
         std: per channel.
+        crop: one of `CROPS`.
 
     Returns:
         float32 `(3, T, size, size)`.
     """
-    height, width = frames.shape[1:3]
-    x, y, side = movement_box(frames)
-    box = [round(y - side / 2), round(x - side / 2), round(y + side / 2), round(x + side / 2)]
-    top, left, bottom, right = max(box[0], 0), max(box[1], 0), min(box[2], height), min(box[3], width)
-    crop = torch.from_numpy(np.ascontiguousarray(frames[:, top:bottom, left:right])).permute(0, 3, 1, 2)
-    padding = [left - box[1], box[3] - right, top - box[0], box[2] - bottom]
-    square = F.pad(crop, padding, value=128)
-    pixels = F.interpolate(square.float(), size=(size, size), mode="bilinear", antialias=True) / 255
-    shape = (1, 3, 1, 1)
-    normalised = (pixels - torch.tensor(mean).view(shape)) / torch.tensor(std).view(shape)
-    return normalised.transpose(0, 1).contiguous()
+    pictures = torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2)
+    return normalise(still_view(frames, crop).video(pictures, size), mean, std)

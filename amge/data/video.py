@@ -6,10 +6,11 @@
 
 import os
 import stat
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import av
 import numpy as np
 import torch
 
-from amge.data.decode import from_file
+from amge.data.decode import from_file, seconds_of
 from amge.data.frames import (
     MIN_SIDE,
     Shown,
@@ -29,7 +30,7 @@ from amge.data.frames import (
     from_images,
 )
 
-__all__ = ["VideoError", "Window", "windows", "write_video"]
+__all__ = ["VideoError", "Window", "duration", "frames_at", "windows", "write_video"]
 
 
 @dataclass(frozen=True)
@@ -153,8 +154,60 @@ class _Candidates:
         self.images = [self.images[i] for i in indices]
 
 
-def _read(source: object, fps: float, max_side: int) -> Generator[Shown, None, None]:
-    """The frames of `source` in order, no side longer than `max_side`; all have the same size."""
+def duration(source: str | os.PathLike[str], fps: float = 30.0) -> float:
+    """Seconds of a video file or of a folder of images: as declared, or else counted by decoding.
+
+    Raises:
+        VideoError: if it cannot be read.
+    """
+    path = Path(source)
+    seconds = seconds_of(path) if path.is_file() else None
+    if seconds is None:
+        with closing(_read(source, fps, MIN_SIDE)) as stream:
+            seconds = max((shown.end for shown in stream), default=0.0)
+    return seconds
+
+
+def frames_at(
+    source: str | os.PathLike[str], times: Sequence[float] | np.ndarray, max_side: int = 640, fps: float = 30.0
+) -> np.ndarray:
+    """The frames of a video that are on screen at some times; after its end the last one.
+
+    Only those frames become pictures, and where the file can be searched decoding begins close to the first of them.
+
+    Args:
+        source: a video file, or a folder of images.
+        times: ascending seconds since the first frame, `(n,)`.
+        max_side: larger frames are scaled down to this many pixels on their longer side.
+        fps: frames a second of a folder of images.
+
+    Returns:
+        uint8 `(n, H, W, 3)`.
+
+    Raises:
+        VideoError: if it cannot be read.
+    """
+    wanted = list(times)
+    if not wanted or any(b < a for a, b in pairwise(wanted)):
+        raise VideoError(f"expected ascending times, at least one, got {wanted}")
+    chosen: list[np.ndarray] = []
+    decoded = 0
+    with closing(_read(source, fps, max_side, wanted[0])) as stream:
+        for shown in stream:
+            decoded += 1
+            # a frame that ends within a rounding of the wanted time makes way for the next
+            if count := sum(time < shown.end - 1e-3 for time in wanted[len(chosen) :]):
+                chosen += [shown.image()] * count
+            if len(chosen) == len(wanted):
+                return np.stack(chosen)
+    with closing(_read(source, fps, max_side, wanted[0])) as stream:
+        last = next(islice(stream, decoded - 1, None)).image()
+    return np.stack(chosen + [last] * (len(wanted) - len(chosen)))
+
+
+def _read(source: object, fps: float, max_side: int, start: float = 0.0) -> Generator[Shown, None, None]:
+    """The frames of `source` in order, no side longer than `max_side`; all have the same size. Those of a file may
+    begin at `start` (seconds)."""
     if isinstance(source, torch.Tensor):
         check_array(source)
         return from_array(source.detach().cpu().numpy(), fps, max_side)
@@ -187,7 +240,7 @@ def _read(source: object, fps: float, max_side: int) -> Generator[Shown, None, N
         raise VideoError(f"{source!r} is not a usable path ({error})") from error
     if not head:
         raise VideoError(f"{path} is empty (0 bytes): copy or record the video again")
-    return from_file(path, head, max_side)
+    return from_file(path, head, max_side, start)
 
 
 def write_video(path: str | os.PathLike[str], frames: np.ndarray, fps: float) -> None:

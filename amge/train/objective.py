@@ -5,31 +5,12 @@ Shapes: `B` batch, `T H W` clip, `K` classes (activities, for a model that looks
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from amge.builder import distillation
 from amge.distill import Teacher, pair_auxiliary
 from amge.errors import one_of
 from amge.model import MuscleModel
-from amge.spec import ACTIVATIONS
-
-
-def classification_loss(logits: Tensor, target: Tensor, activation: str) -> Tensor:
-    """Binary cross-entropy on the probabilities that an activation gives: the paper's on a softmax, or on sigmoids.
-
-    Args:
-        logits: `(B, K)`.
-        target: multi-hot `(B, K)`.
-        activation: `softmax` or `sigmoid`.
-
-    Raises:
-        ValueError: for an unknown activation.
-    """
-    if one_of("activation", activation, ACTIVATIONS) == "sigmoid":
-        return F.binary_cross_entropy_with_logits(logits.float(), target)
-    log_p = F.log_softmax(logits.float(), dim=1)
-    log_rest = torch.log1p(-log_p.exp().clamp(max=1 - 1e-6))
-    return -(target * log_p + (1 - target) * log_rest).mean()
+from amge.train.losses import LOSSES, asymmetric_loss, classification_loss
 
 
 class Objective(nn.Module):
@@ -38,13 +19,20 @@ class Objective(nn.Module):
     Args:
         model: the student.
         teacher: of the student's auxiliary modality; without one there is no distillation.
+        loss: on the labels, `bce` as the model's activation says, or `asymmetric`, which takes sigmoids.
 
     Raises:
-        ValueError: if there is a teacher and the model's spec names no distillation or another modality.
+        ValueError: if there is a teacher and the model's spec names no distillation or another modality, or for a loss
+            that does not fit the model's activation.
     """
 
-    def __init__(self, model: MuscleModel, teacher: Teacher | None = None) -> None:
+    def __init__(self, model: MuscleModel, teacher: Teacher | None = None, loss: str = "bce") -> None:
         super().__init__()
+        activation = model.spec.activation if model.spec else "sigmoid"
+        self.activation = getattr(model.head, "branch_activation", activation)
+        self.asymmetric = one_of("loss", loss, LOSSES) == "asymmetric"
+        if self.asymmetric and self.activation != "sigmoid":
+            raise ValueError(f"the asymmetric loss is one of sigmoids, the model has a {self.activation}; take 'bce'")
         if teacher is not None and not isinstance(teacher, Teacher):
             raise ValueError(f"wrap the teacher: amge.distill.Teacher(model); got {type(teacher).__name__}")
         sees = teacher.model.spec.modality if teacher and teacher.model.spec else None
@@ -66,14 +54,16 @@ class Objective(nn.Module):
             ValueError: for targets of another shape, or if a teacher has no auxiliary clip to look at.
         """
         signals = self.model.forward_signals(clip)
-        activation = self.model.spec.activation if self.model.spec else "sigmoid"
-        activation = getattr(self.model.head, "branch_activation", activation)
         logits = signals.branches[0]
         if target.shape != logits.shape:
             raise ValueError(
                 f"expected targets {tuple(logits.shape)}, 1 where a class is true, got {tuple(target.shape)}"
             )
-        losses = {"classification": classification_loss(logits, target.to(torch.float32), activation)}
+        labels = target.to(torch.float32)
+        if self.asymmetric:
+            losses = {"classification": asymmetric_loss(logits, labels)}
+        else:
+            losses = {"classification": classification_loss(logits, labels, self.activation)}
         if self.teacher and self.distill:
             if auxiliary is None:
                 raise ValueError("the teacher needs the auxiliary clip")

@@ -24,10 +24,11 @@ from amge.model import MuscleModel
 from amge.muscles import REGION_IDS
 from amge.skeletons import COCO17
 from amge.spec import ModelSpec
+from amge.train.loop import fit
 from amge.train.pose_motion import move
 from amge.train.pose_pairs import load_pairs, make_up
 from amge.train.pose_trees import PoseTrees
-from amge.train.recipe import fit, same_run
+from amge.train.recipe import same_run
 
 DECODER = {"dim": 96, "depth": 3, "num_heads": 4}
 """Of the decoder through which tokens read the features."""
@@ -154,7 +155,7 @@ def train(
         made, PoseTrees(pairs, targets, trees, seed).predict(made), spec.frames, batch_size, batches, seed
     )
     stage = PoseStage(model, epochs * batches, lr)
-    return fit(stage, clips, DataLoader(clips, batch_size=None), out, stop or epochs, seed)
+    return fit(stage, DataLoader(clips, batch_size=None), out, stop or epochs, seed, clips)
 
 
 def main(

@@ -12,34 +12,22 @@ from typing import Any
 import lightning as L
 import numpy as np
 import torch
-from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, ModelCheckpoint
-from lightning.pytorch.loggers import CSVLogger
 from torch.utils.data import DataLoader, DistributedSampler
 
 from amge.builder import assemble, teacher_spec
 from amge.data.open_exercise import load
 from amge.errors import one_of
-from amge.hub.local import from_pretrained, save_pretrained
+from amge.hub.local import from_pretrained
 from amge.model import MuscleModel
 from amge.spec import ModelSpec
 from amge.train.cache import Cached, cache_features
 from amge.train.clips import Clips, render_pool
 from amge.train.halves import encoder_of, freeze_trunk
 from amge.train.imagenet import load_efficientnet_lite0
+from amge.train.loop import fit
 from amge.train.stage import Stage
 
 STAGES = ("rgb", "rgb_diff", "student")
-
-
-class SeedEpoch(Callback):
-    """All chance of an epoch depends on seed and epoch alone, so that a resumed run repeats an uninterrupted one."""
-
-    def __init__(self, clips: Any, seed: int) -> None:
-        self.clips, self.seed = clips, seed
-
-    def on_train_epoch_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        self.clips.epoch = trainer.current_epoch
-        torch.manual_seed(self.seed * 1000 + trainer.current_epoch)
 
 
 def tokens_alone(spec: ModelSpec, modality: str) -> ModelSpec:
@@ -54,38 +42,6 @@ def start_from(model: MuscleModel, trained: MuscleModel) -> None:
     own = model.state_dict()
     shared = {k: v for k, v in trained.state_dict().items() if k in own and own[k].shape == v.shape}
     model.load_state_dict(shared, strict=False)
-
-
-def fit(stage: Any, clips: Any, loader: DataLoader, folder: Path, epochs: int, seed: int) -> MuscleModel:
-    """Train to the end, going on from the folder's last checkpoint if there is one, and save the averaged weights.
-
-    Args:
-        stage: a Lightning module with a `model`.
-        clips: data set whose `epoch` is set before each epoch.
-        loader: of the clips.
-        folder: for checkpoints, logs and the model.
-        epochs: in all.
-        seed: of all chance.
-    """
-    trainer = L.Trainer(
-        max_epochs=epochs,
-        accelerator="auto",
-        devices=1,
-        default_root_dir=folder,
-        logger=CSVLogger(folder, name="", version=""),
-        gradient_clip_val=1.0,
-        log_every_n_steps=10,
-        enable_model_summary=False,
-        callbacks=[
-            SeedEpoch(clips, seed),
-            EMAWeightAveraging(decay=0.995),
-            ModelCheckpoint(folder, filename="last", enable_version_counter=False),
-        ],
-    )
-    checkpoint = folder / "last.ckpt"
-    trainer.fit(stage, loader, ckpt_path=checkpoint if checkpoint.exists() else None)
-    save_pretrained(stage.model.cpu(), folder)
-    return stage.model.eval()
 
 
 def same_run(folder: Path, options: str) -> None:
@@ -181,7 +137,7 @@ def train(
         trainable = Stage(model, spec.modality, steps=steps, **options)
         sampler: DistributedSampler = DistributedSampler(clips, num_replicas=1, rank=0, seed=seed + number)
         loader = DataLoader(clips, batch_size, sampler=sampler, drop_last=True)  # the sampler shuffles by epoch
-        return fit(trainable, clips, loader, folder, epochs[number], seed + number)
+        return fit(trainable, loader, folder, epochs[number], seed + number, clips)
 
     tune = {"lr": 5e-4, "encoder_lr": 1e-4}
     if spec.fusion is None:  # one bank: nothing to distil into

@@ -1,0 +1,67 @@
+"""One video to its rows, whatever happens to it."""
+
+import hashlib
+from pathlib import Path
+
+import pyarrow as pa
+import torch
+
+import amge
+from amge.bulk.files import Video, printable
+from amge.bulk.table import failure, rows, schema_of
+from amge.cli import load
+from amge.data.frames import VideoError
+from amge.model import MuscleModel
+
+
+class Predictor:
+    """A model that turns a video into its rows, or into one that says what was wrong with it. It can be pickled.
+
+    Args:
+        model: a name with shipped weights, the folder of a checkpoint, or a model.
+        threshold: probability from which a region is active; None: the model's.
+        pose: name of the pose estimator of a skeleton model.
+
+    Raises:
+        ValueError: if no video can be done by this: an unknown model, a label that clashes with a column.
+    """
+
+    def __init__(
+        self, model: str | Path | MuscleModel, threshold: float | None = None, pose: str | None = None
+    ) -> None:
+        self.model: MuscleModel = load(str(model)) if isinstance(model, str | Path) else model
+        if (spec := self.model.spec) is None:
+            raise ValueError("this model was put together by hand; without a spec it does not know its labels or input")
+        if pose is not None and spec.modality != "skeleton":
+            raise ValueError(f"{spec.name} looks at pictures; a pose estimator is for skeleton models")
+        self.threshold = spec.threshold if threshold is None else threshold
+        if not 0 <= self.threshold <= 1:
+            raise ValueError(f"threshold must lie in 0..1, got {self.threshold}")
+        self.modality = spec.modality
+        self.pose = (pose or "mediapipe") if spec.modality == "skeleton" else None
+        about = {
+            "model": spec.name,
+            "weights": fingerprint(self.model),
+            "threshold": self.threshold,
+            "labels": spec.labels,
+            "version": amge.__version__,
+        }
+        self.schema = schema_of(spec.labels, about | ({"pose": self.pose} if self.pose else {}))
+
+    def __call__(self, video: Video) -> pa.Table:
+        try:
+            windows = self.model.predict_windows(video.path, pose=self.pose)
+            return rows(self.schema, video.id, windows, self.threshold)
+        except Exception as error:
+            reason = printable(str(error)).replace(printable(video.path), video.id)
+            kind = "" if isinstance(error, VideoError) else f"{type(error).__name__}: "
+            return failure(self.schema, video.id, kind + reason)
+
+
+def fingerprint(model: MuscleModel) -> str:
+    """A SHA-256 of the spec and the weights of a model."""
+    digest = hashlib.sha256(model.spec.to_json().encode() if model.spec else b"")
+    for name, value in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()

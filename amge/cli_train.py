@@ -1,0 +1,102 @@
+"""`amge train` and `amge eval`."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from amge.cli_data import Name, Root, TableOption, one_line_errors, options_of
+
+out = Console()
+
+
+def train(
+    config: Annotated[Path | None, typer.Argument(help="YAML file of the run.")] = None,
+    preset: Annotated[str | None, typer.Option(help="A run by name: paper, open-exercise, tiny.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Folder of the data of a preset.")] = None,
+    run: Annotated[Path | None, typer.Option("--out", help="Run folder; run again to go on after a cut.")] = None,
+    change: Annotated[
+        list[str] | None, typer.Option("--set", help="Replace a field, as in `--set epochs=[4,2]`.", metavar="FIELD=YAML")
+    ] = None,
+    show: Annotated[bool, typer.Option("--print", help="Print the config as YAML and end.")] = False,
+) -> None:
+    """Train a model in two stages, and test it."""
+    with one_line_errors():
+        import yaml
+
+        from amge.train.config import TrainConfig
+        from amge.train.presets import preset as by_name
+
+        if (config is None) == (preset is None):
+            raise ValueError("give a YAML file, or --preset with the name of a run")
+        if config is not None and data is not None:
+            raise ValueError("--data is for presets; a YAML file names its data itself, or use --set data=...")
+        if preset is not None and data is None and not show:
+            raise ValueError("--preset needs --data, the folder of its data")
+        made = TrainConfig.from_yaml(config) if config else by_name(str(preset), str(data or "DATA"))
+        values: dict[str, Any] = yaml.safe_load(made.to_yaml())
+        for each in change or ():
+            name, equals, value = each.partition("=")
+            if not equals:
+                raise ValueError(f"--set takes FIELD=VALUE, got {each!r}")
+            try:
+                values[name] = yaml.safe_load(value)
+            except yaml.YAMLError:
+                raise ValueError(f"--set {name}: {value!r} is not YAML") from None
+        made = TrainConfig.from_dict(values)
+        if show:
+            typer.echo(made.to_yaml().rstrip())
+            return
+        if run is None:
+            raise ValueError("give the run folder with --out")
+        try:
+            from amge.train.run import train as start
+        except ImportError as error:
+            raise ImportError(f"training needs more packages ({error.name}): pip install 'amge[train]'") from None
+        start(made, run)
+        typer.echo(f"trained; model, curves and report are in {run}")
+
+
+def evaluate(
+    model: Annotated[str, typer.Argument(help="A name from `amge list`, or the folder of a checkpoint.")],
+    name: Name,
+    root: Root,
+    split: Annotated[list[str] | None, typer.Option(help="Only these splits; default: all but train.")] = None,
+    report: Annotated[
+        Path | None, typer.Option("--out", help="Folder for predictions.parquet, report.json and report.png.")
+    ] = None,
+    views: Annotated[int, typer.Option(min=1, help="Clips of each video, evenly spread.")] = 5,
+    threshold: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Probability from which a region is active; default: the model's.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    batch_size: Annotated[int, typer.Option(min=1, help="Videos a step.")] = 8,
+    workers: Annotated[int, typer.Option(min=0, help="Processes that load; 0: this one.")] = 0,
+    table: TableOption = None,
+) -> None:
+    """Test a model on a data set: mAP by split and region, F1 and calibration."""
+    with one_line_errors():
+        from amge.cli import load
+        from amge.data.datasets import load_samples
+        from amge.data.sample import SPLITS, of_split
+
+        try:
+            from amge.evaluate import evaluate as test
+            from amge.evaluate import tables
+        except ImportError as error:
+            raise ImportError(f"the test needs more packages ({error.name}): pip install 'amge[train]'") from None
+        network = load(model)
+        samples = of_split(load_samples(name, root, **options_of(None, table=table)), *(split or SPLITS[1:]))
+        if not samples:
+            raise ValueError(f"{root} has no samples of {', '.join(split or SPLITS[1:])}")
+        figures = test(network, samples, report, views, batch_size, workers, threshold)
+        if as_json:
+            typer.echo(json.dumps(figures, indent=2))
+        else:
+            for each in tables(figures):
+                out.print(each)
+        if figures["broken"]:
+            sample, reason = next(iter(figures["broken"].items()))
+            raise ValueError(f"{len(figures['broken'])} videos could not be read, such as {sample}: {reason}")

@@ -1,0 +1,51 @@
+"""Random changes of how a clip looks, the same for all its frames; where things are does not change.
+
+Draws from torch's global generator. Shapes: `T` frames, `S` side.
+"""
+
+from typing import Any
+
+from torch import Tensor
+from torchvision.transforms import v2
+
+GEOMETRIC = ("ShearX", "ShearY", "TranslateX", "TranslateY", "Rotate")
+"""Operations of RandAugment that move things about in the picture."""
+BINS, OFFICIAL_BINS = 31, 10
+"""Of magnitude in torchvision, and in the `rand-m7-n4` of the official configuration."""
+
+
+class RandAugment(v2.RandAugment):
+    """RandAugment; without its geometric operations where other modalities must keep to the picture.
+
+    Args:
+        operations: `n` of the official `rand-m7-n4`.
+        magnitude: `m` of it, in 0..10.
+        aligned: leave out the geometric operations.
+    """
+
+    def __init__(self, operations: int = 4, magnitude: float = 7, aligned: bool = False) -> None:
+        super().__init__(operations, round(magnitude / OFFICIAL_BINS * (BINS - 1)), BINS, fill=128)
+        if aligned:
+            self._AUGMENTATION_SPACE: Any = {
+                name: values for name, values in v2.RandAugment._AUGMENTATION_SPACE.items() if name not in GEOMETRIC
+            }
+
+
+def appearance(jitter: float = 0.4, operations: int = 4, magnitude: float = 7, aligned: bool = False) -> v2.Transform:
+    """Colour jitter (brightness, contrast, saturation), then RandAugment, for frames uint8 `(T, 3, S, S)`."""
+    steps: list[Any] = [v2.ColorJitter(jitter, jitter, jitter)] if jitter else []
+    if operations:
+        steps.append(RandAugment(operations, magnitude, aligned))
+    return v2.Compose(steps) if steps else v2.Identity()
+
+
+def erasing(probability: float = 0.25) -> v2.Transform:
+    """A random box becomes noise, the same in all frames, of normalised float frames `(T, 3, S, S)`."""
+    return v2.RandomErasing(probability, value="random")
+
+
+def apply(transform: v2.Transform, frames: Tensor) -> Tensor:
+    """Frames `(T, 3, S, S)` through a transform that knows videos by their type."""
+    from torchvision import tv_tensors
+
+    return transform(tv_tensors.Video(frames)).as_subclass(Tensor)

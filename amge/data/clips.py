@@ -1,0 +1,306 @@
+"""Samples as clips for training and for tests: decoded, cut in time, looked at in one way in every modality.
+
+Shapes: `T` frames, `S` side, `K` labels, `P V` persons and joints; `R` rows of a batch, one for each clip.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from amge.data.frames import VideoError
+from amge.data.modality import MODALITIES, from_rgb
+from amge.data.preprocess import normalise, still_view
+from amge.data.sample import Sample
+from amge.data.sampling import even_starts, frame_times, random_starts
+from amge.data.skeleton import Skeletons, hold, read_skeletons
+from amge.data.skeleton import normalise as normalise_skeleton
+from amge.data.video import duration, frames_at
+from amge.data.view import View, random_view
+from amge.errors import one_of
+from amge.graph import Graph
+from amge.muscles import encode
+from amge.skeletons import layout_of
+from amge.spec import ModelSpec
+
+if TYPE_CHECKING:
+    from amge.data.flow_cache import FlowCache
+
+LOADED = {"rgb": "rgb", "rgb_diff": "rgb", "flow": "flow", "skeleton": "skeleton"}
+"""Modality to what is loaded for it: differences are taken on the device."""
+REPLACEMENTS = 10
+"""How many samples in a row may be broken before training gives up."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Augmentation:
+    """How training clips vary; the defaults are those of the paper and the official configuration."""
+
+    scale: tuple[float, float] = (0.08, 1.0)
+    """Least and largest share of the picture that a random crop shows."""
+    ratio: tuple[float, float] = (3 / 4, 4 / 3)
+    """Least and largest width by height of the crop."""
+    mirror: float = 0.5
+    jitter: float = 0.4
+    operations: int = 4
+    """Of RandAugment; 0: none."""
+    magnitude: float = 7
+    """Of RandAugment, in 0..10."""
+    erase: float = 0.25
+    """Probability that a box becomes noise."""
+
+
+class Moment(NamedTuple):
+    """When a clip is: the seconds of its frames, or for pictures shown in turn their indices."""
+
+    times: np.ndarray
+    start: float
+    end: float
+
+
+class Clips(Dataset):
+    """The clips of a model from samples.
+
+    An item is a dictionary: for each modality that is loaded `(clips, ...)`, `target` `(K,)`, `index`. It depends on
+    the sample, and in training on seed, epoch and the item's index alone, whatever process loads it.
+
+    In training a sample that can't be read is replaced by the next, and `broken` says which and why; in a test the item
+    is `broken` and `index` alone.
+
+    Args:
+        samples: of one data set or several.
+        spec: of the model: frames, size, seconds, crop, normalisation, labels.
+        modalities: what to load; `rgb_diff` loads `rgb`.
+        train: an augmentation, or None for a test.
+        clips: of each video, in training at random times, in a test evenly spread.
+        joints: `V` of the model that sees the skeletons, and its graph, if another than that of the skeletons.
+        graph: of that model.
+        flow: where flow is kept; None: computed on each clip.
+        seed: of all chance.
+        activities: of a model that learns these in place of the labels; targets are one-hot then.
+
+    Raises:
+        ValueError: for no samples, an unknown modality, or labels that the model does not have.
+    """
+
+    def __init__(
+        self,
+        samples: Sequence[Sample],
+        spec: ModelSpec,
+        modalities: Sequence[str] = ("rgb",),
+        train: Augmentation | None = None,
+        clips: int = 1,
+        graph: Graph | None = None,
+        joints: int | None = None,
+        flow: "FlowCache | None" = None,
+        seed: int = 0,
+        activities: Sequence[str] | None = None,
+    ) -> None:
+        if not samples:
+            raise ValueError("there are no samples of these splits in the data")
+        self.samples, self.spec, self.train, self.clips, self.seed = list(samples), spec, train, clips, seed
+        self.loads = tuple(dict.fromkeys(LOADED[one_of("modality", name, MODALITIES)] for name in modalities))
+        self.graph, self.joints, self.flow = graph, joints, flow
+        truth = [sample.regions if activities is None else (sample.activity,) for sample in self.samples]
+        self.targets = np.stack([encode(names, activities or spec.labels) for names in truth])
+        missing = [sample.id for sample in self.samples if sample.skeletons is None]
+        if missing and "skeleton" in self.loads:
+            raise ValueError(f"{len(missing)} samples have no skeletons, such as {missing[0]}")
+        if train:
+            from amge.data.appearance import appearance, erasing
+
+            self.appearance: Any = appearance(train.jitter, train.operations, train.magnitude, self.loads != ("rgb",))
+            self.erasing: Any = erasing(train.erase)
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, key: int | tuple[int, int]) -> dict[str, Any]:
+        """The item of that index, in training of an epoch: `(epoch, index)`."""
+        epoch, index = key if isinstance(key, tuple) else (0, key)
+        broken: list[tuple[str, str]] = []
+        for offset in range(REPLACEMENTS):
+            used = (index + offset) % len(self)
+            try:
+                return self.load(used, epoch, index) | {"broken": broken}
+            except (VideoError, OSError) as error:
+                broken.append((self.samples[used].id, str(error)))
+                if not self.train:
+                    return {"index": index, "broken": broken}
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in broken[:2])
+        raise VideoError(f"{REPLACEMENTS} samples one after the other can't be read: {reasons}; run amge data check")
+
+    def load(self, index: int, epoch: int, draw: int) -> dict[str, Any]:
+        """The clips of a sample, by the chance of item `draw` of an epoch.
+
+        Raises:
+            VideoError: if it can't be read.
+        """
+        sample = self.samples[index]
+        rng = np.random.default_rng([self.seed, epoch, draw])
+        moments = self.moments(sample, rng)
+        pictures = self.pictures(sample, moments) if {"rgb", "flow"} & set(self.loads) else [None] * len(moments)
+        rows = []
+        with torch.random.fork_rng(devices=[]):
+            for moment, frames in zip(moments, pictures, strict=True):
+                torch.manual_seed(int(rng.integers(2**62)))
+                rows.append(self.look(sample, moment, frames))
+        stacked = {name: torch.stack([row[name] for row in rows]) for name in self.loads}
+        return {**stacked, "target": torch.from_numpy(self.targets[index]), "index": index}
+
+    def moments(self, sample: Sample, rng: np.random.Generator) -> list[Moment]:
+        """When the clips of a sample are."""
+        count = self.spec.frames
+        if isinstance(sample.video, tuple):
+            shown = len(sample.video)
+            starts = rng.integers(shown, size=self.clips) if self.train else np.arange(1)
+            return [Moment((start + np.arange(count)) % shown, 0.0, 0.0) for start in starts]
+        begin, end = sample.start or 0.0, sample.end
+        if end is None:
+            end = seconds_of(sample.video) if sample.video.exists() else skeletons_of(sample.skeletons).end
+        video = max(end - begin, 0.0)
+        clip = min(self.spec.seconds, video)
+        begins = random_starts(video, clip, self.clips, rng) if self.train else even_starts(video, clip, self.clips)
+        return [Moment(frame_times(begin + s, clip, count), begin + s, begin + s + clip) for s in begins]
+
+    def pictures(self, sample: Sample, moments: Sequence[Moment]) -> list[np.ndarray]:
+        """The frames of each clip, uint8 `(T, H, W, 3)`, from one pass over the video."""
+        if isinstance(sample.video, tuple):
+            shown = np.stack([picture(path) for path in sample.video])
+            return [shown[moment.times] for moment in moments]
+        every = np.unique(np.concatenate([moment.times for moment in moments]))
+        frames = frames_at(sample.video, every, max_side=2 * self.spec.size)
+        return [frames[np.searchsorted(every, moment.times)] for moment in moments]
+
+    def look(self, sample: Sample, moment: Moment, frames: np.ndarray | None) -> dict[str, Tensor]:
+        """One clip in all modalities, under one view."""
+        person = self.person(sample, moment) if "skeleton" in self.loads else None
+        size = frames.shape[1:3] if frames is not None else extent(person)
+        if self.train:
+            view = random_view(size, self.train.scale, self.train.ratio, self.train.mirror)
+        else:
+            view = View(0, 0, 1, 1) if frames is None else still_view(frames, self.spec.crop)
+        row: dict[str, Tensor] = {}
+        if person is not None:
+            row["skeleton"] = self.skeleton(person, view, size)
+        if frames is None:
+            return row
+        plain = view.video(torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2), self.spec.size)
+        if "flow" in self.loads:
+            row["flow"] = self.flow_of(sample, moment, view, plain)
+        if "rgb" in self.loads:
+            row["rgb"] = self.rgb(plain)
+        return row
+
+    def rgb(self, frames: Tensor) -> Tensor:
+        """Frames `(T, 3, S, S)` in 0..255 to a normalised clip `(3, T, S, S)`."""
+        if not self.train:
+            return normalise(frames, self.spec.mean, self.spec.std)
+        from amge.data.appearance import apply
+
+        changed = apply(self.appearance, frames.round().to(torch.uint8)).float()
+        clip = normalise(changed, self.spec.mean, self.spec.std)
+        return apply(self.erasing, clip.transpose(0, 1)).transpose(0, 1).contiguous()
+
+    def flow_of(self, sample: Sample, moment: Moment, view: View, frames: Tensor) -> Tensor:
+        """Flow `(3, T, S, S)` of a clip, from what is kept of the whole video, or computed on its frames."""
+        if self.flow is None or isinstance(sample.video, tuple):
+            return from_rgb(frames.transpose(0, 1)[None], "flow")[0]
+        from amge.data.flow_cache import decode
+
+        step = (moment.end - moment.start) / self.spec.frames
+        whole, times = self.flow.get(sample.video, step)
+        chosen = (np.searchsorted(times, moment.times + 1e-3, side="right") - 1).clip(0)
+        moved = torch.from_numpy(decode(np.asarray(whole[chosen]))).permute(0, 3, 1, 2).contiguous()
+        moved[0] = 0
+        return view.flow(moved, self.spec.size)
+
+    def person(self, sample: Sample, moment: Moment) -> np.ndarray:
+        """Skeletons of a clip in pixels, `(P, T, V, 3)`."""
+        assert sample.skeletons is not None
+        if isinstance(sample.skeletons, tuple):
+            path, row = sample.skeletons
+            return poses_of(path)[row][moment.times][None]
+        known = skeletons_of(sample.skeletons)
+        if isinstance(sample.video, tuple):
+            return known.keypoints[:, moment.times]
+        chosen = (np.searchsorted(known.times, moment.times + 1e-3, side="right") - 1).clip(0)
+        return known.keypoints[:, chosen]
+
+    def skeleton(self, persons: np.ndarray, view: View, size: tuple[int, int]) -> Tensor:
+        """The main person, as a skeleton model takes it: `(1, T, V, 3)`."""
+        from amge.pose.persons import fit_layout
+
+        sizes = [np.mean([extent_of(frame) for frame in person]) for person in persons]
+        person = persons[int(np.argmax(sizes))][None]
+        given = view.joints(person, size, layout_of(person.shape[2]) or self.graph)
+        fitted = fit_layout(given, self.joints or given.shape[2], self.graph)[0]
+        return torch.from_numpy(normalise_skeleton(hold(fitted), self.graph or layout_of(fitted.shape[1])))[None]
+
+
+def extent_of(pose: np.ndarray) -> float:
+    from amge.data.track import extent
+
+    return extent(pose)
+
+
+def extent(persons: Any) -> tuple[int, int]:
+    """A picture that holds all joints: height and width."""
+    far = persons[..., :2].reshape(-1, 2).max(axis=0, initial=1)
+    return int(far[1]) + 1, int(far[0]) + 1
+
+
+def picture(path: Path) -> np.ndarray:
+    """One picture, uint8 RGB `(H, W, 3)`.
+
+    Raises:
+        VideoError: if it can't be read.
+    """
+    try:
+        with Image.open(path) as image:
+            return np.asarray(image.convert("RGB"))
+    except Exception as error:  # Pillow's readers raise OSError, SyntaxError, ValueError, struct.error and more
+        raise VideoError(f"{path}: not a readable image ({error})") from error
+
+
+@lru_cache(maxsize=100_000)
+def seconds_of(video: Path) -> float:
+    return duration(video)
+
+
+@lru_cache(maxsize=8)
+def poses_of(path: Path) -> np.ndarray:
+    """Poses `(n, pictures, V, 3)` of an npz."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return archive["keypoints"].astype(np.float32)
+    except (OSError, KeyError, ValueError) as error:
+        raise VideoError(f"{path} holds no poses: {error}") from error
+
+
+@lru_cache(maxsize=1024)
+def skeletons_of(path: Any) -> Skeletons:
+    return read_skeletons(path)
+
+
+def collate(items: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Items to a batch: of each modality all clips `(R, ...)`, `sample` `(R,)` whose they are in the batch, `target`
+    `(B, K)`, `index` `(B,)`, and `broken`, a list of ids and reasons."""
+    broken = [each for item in items for each in item["broken"]]
+    whole = [item for item in items if "target" in item]
+    if not whole:
+        return {"broken": broken}
+    names = [name for name in ("rgb", "flow", "skeleton") if name in whole[0]]
+    batch: dict[str, Any] = {name: torch.cat([item[name] for item in whole]) for name in names}
+    counts = torch.tensor([len(item[names[0]]) for item in whole])
+    batch["sample"] = torch.arange(len(whole)).repeat_interleave(counts)
+    batch["target"] = torch.stack([item["target"] for item in whole])
+    batch["index"] = torch.tensor([item["index"] for item in whole])
+    return batch | {"broken": broken}

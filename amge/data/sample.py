@@ -1,0 +1,94 @@
+"""What a data set is: a list of samples, each a video with its labels. It is read lazily, by `amge.data.clips`."""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from amge.errors import one_of
+
+SPLITS = ("train", "val_seen", "val_unseen", "test_seen", "test_unseen")
+"""Seen: activities that are in `train`; unseen: activities that are not."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """One video, or one part of a video, and its labels."""
+
+    id: str
+    """Unique within its data set."""
+    video: Path | tuple[Path, ...]
+    """A video file, a folder of images, or pictures shown in turn, over and over: start and end of a movement."""
+    regions: tuple[str, ...]
+    """Labels that are true."""
+    activity: str
+    split: str
+    source: str = ""
+    """The recording it was cut from: samples of one source belong to one side of a split. Empty: the sample itself."""
+    start: float | None = None
+    end: float | None = None
+    """Part of the video, in seconds; None: from its start, to its end."""
+    skeletons: Path | tuple[Path, int] | None = None
+    """A file that `read_skeletons` takes; or an npz of poses `keypoints` `(n, pictures, V, 3)` and the row to take."""
+
+    def __post_init__(self) -> None:
+        one_of("split", self.split, SPLITS)
+        if not self.id:
+            raise ValueError(f"a sample needs an id; {self.video} has none")
+        if self.start is not None and self.end is not None and not 0 <= self.start < self.end:
+            raise ValueError(f"{self.id}: expected 0 <= start < end in seconds, got {self.start} and {self.end}")
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """What it is read from."""
+        return self.video if isinstance(self.video, tuple) else (self.video,)
+
+
+def of_split(samples: Iterable[Sample], *splits: str) -> list[Sample]:
+    """The samples of some splits."""
+    for split in splits:
+        one_of("split", split, SPLITS)
+    return [sample for sample in samples if sample.split in splits]
+
+
+def fingerprint(samples: Sequence[Sample]) -> str:
+    """A SHA-256 of ids, labels and splits and of the name and size of each file: the same for the same data, wherever
+    it lies."""
+    digest = hashlib.sha256()
+    for sample in sorted(samples, key=lambda sample: sample.id):
+        names: list[Any] = [sample.id, sorted(sample.regions), sample.activity, sample.split, sample.start, sample.end]
+        for path in sample.files:
+            names += [path.name, path.stat().st_size if path.is_file() else None]
+        digest.update(repr(names).encode())
+    return digest.hexdigest()
+
+
+def leaks(samples: Iterable[Sample]) -> list[str]:
+    """Ways in which a test could profit from training, a line each: an unseen activity that is in `train`, and sources
+    that lie on both sides of a split. No lines: none."""
+    activities: dict[str, set[str]] = {}
+    sources: dict[str, set[str]] = {}
+    for sample in samples:
+        activities.setdefault(sample.split, set()).add(sample.activity)
+        sources.setdefault(sample.source or sample.id, set()).add(sample.split)
+    trained = activities.get("train", set())
+    found = [
+        f"activity {activity!r} is in train and in {split}"
+        for split in ("val_unseen", "test_unseen")
+        for activity in sorted(activities.get(split, set()) & trained)
+    ]
+    return found + [
+        f"source {source!r} is in {', '.join(sorted(splits))}" for source, splits in sources.items() if len(splits) > 1
+    ]
+
+
+def combined(sets: dict[str, Sequence[Sample]]) -> list[Sample]:
+    """Several data sets as one; ids and sources get the name of their set before them."""
+    if len(sets) == 1:
+        return list(next(iter(sets.values())))
+    return [
+        replace(sample, id=f"{name}/{sample.id}", source=f"{name}/{sample.source or sample.id}")
+        for name, samples in sets.items()
+        for sample in samples
+    ]

@@ -1,0 +1,26 @@
+"""When the frames of a clip are taken: `T` frames, each in the middle of one of `T` equal parts of the clip's time.
+
+The paper takes 16 frames, every fourth of a video of 30 a second, which is a clip of `16 * 4 / 30` seconds here; videos
+of other rates give the same movement. A video that is shorter than a clip is taken whole.
+"""
+
+import numpy as np
+
+
+def random_starts(video: float, clip: float, clips: int, rng: np.random.Generator) -> list[float]:
+    """Where clips of training start: anywhere, each by itself, in ascending order. All in seconds."""
+    return sorted((rng.random(clips) * max(video - clip, 0.0)).tolist())
+
+
+def even_starts(video: float, clip: float, views: int) -> list[float]:
+    """Where the views of a test start: evenly spread from start to end, one view in the middle; one alone where the
+    video is not longer than a clip. All in seconds."""
+    room = video - clip
+    if room <= 0:
+        return [0.0]
+    return [room / 2] if views == 1 else np.linspace(0, room, views).tolist()
+
+
+def frame_times(start: float, seconds: float, frames: int) -> np.ndarray:
+    """Seconds of the frames of a clip, `(T,)`."""
+    return start + (np.arange(frames) + 0.5) * seconds / frames

@@ -1,0 +1,232 @@
+"""A model on the test sets of a data set: its predictions, what they are worth, a table and pictures.
+
+Shapes: `n` samples, `K` regions.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.table import Table
+
+from amge.data.clips import Clips, collate
+from amge.data.sample import SPLITS, Sample
+from amge.metrics import average_precisions, bootstrap, calibration, f1_scores, mean_average_precision
+from amge.model import MuscleModel
+from amge.train.module import inputs, mean_of_views
+
+RESAMPLES = 500
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a model says of samples."""
+
+    labels: tuple[str, ...]
+    samples: list[Sample]
+    targets: np.ndarray
+    """`(n, K)`."""
+    probabilities: np.ndarray
+    """float32 `(n, K)`, the mean over the views of each."""
+    broken: dict[str, str]
+    """Samples that could not be read, and why; these have no row."""
+
+    def of_split(self, split: str) -> tuple[np.ndarray, np.ndarray]:
+        """Targets and probabilities of one split."""
+        rows = [i for i, sample in enumerate(self.samples) if sample.split == split]
+        return self.targets[rows], self.probabilities[rows]
+
+
+@torch.inference_mode()
+def predictions(
+    model: MuscleModel,
+    samples: Sequence[Sample],
+    views: int = 5,
+    batch_size: int = 8,
+    workers: int = 0,
+    device: str | torch.device | None = None,
+) -> Predictions:
+    """The probabilities of a model for samples.
+
+    Args:
+        model: its spec says what it sees.
+        samples: of any splits.
+        views: clips of each video, evenly spread, whose probabilities are averaged.
+        batch_size: samples a step.
+        workers: processes that load; 0: this one.
+        device: to compute on; default: where the model is, on a GPU if there is one.
+
+    Raises:
+        ValueError: if there are no samples, they do not fit the model, or none can be read.
+    """
+    from rich.progress import track
+    from torch.utils.data import DataLoader
+
+    spec: Any = model.spec
+    graph = getattr(model.backbone, "graph", None)
+    joints: Any = model.input_spec.shape[3] if spec.modality == "skeleton" else None
+    clips = Clips(samples, spec, spec.modalities, None, views, graph, joints)
+    device = device or ("cuda" if torch.cuda.is_available() else next(iter(model.parameters()), torch.empty(0)).device)
+    model = model.eval().to(device)
+    rows: list[np.ndarray] = []
+    order: list[int] = []
+    broken: dict[str, str] = {}
+    loader = DataLoader(clips, batch_size, num_workers=workers, collate_fn=collate)
+    for batch in track(loader, f"test of {len(samples)} videos", transient=True):
+        broken.update(dict(batch["broken"]))
+        if "target" not in batch:
+            continue
+        given = {k: v.to(device) if isinstance(v, torch.Tensor) else v for k, v in batch.items()}
+        logits = model(inputs(given, spec)).float()
+        each = logits.sigmoid() if spec.activation == "sigmoid" else logits.softmax(dim=-1)
+        rows.append(mean_of_views(each, given["sample"], len(batch["target"])).cpu().numpy())
+        order += batch["index"].tolist()
+    if not rows:
+        name, reason = next(iter(broken.items()))
+        raise ValueError(f"none of the {len(samples)} videos can be read, such as {name}: {reason}")
+    return Predictions(
+        spec.labels, [clips.samples[i] for i in order], clips.targets[order], np.concatenate(rows), broken
+    )
+
+
+def report(found: Predictions, threshold: float, resamples: int = RESAMPLES) -> dict[str, Any]:
+    """Figures by split, plain values: mAP in percent with its bootstrap interval, average precision of each region
+    (None where it does not occur), F1 at the threshold, calibration error; and the means `val_a` and `test_a` of seen
+    and unseen.
+
+    Args:
+        found: predictions.
+        threshold: from which a region counts as active.
+        resamples: of the bootstrap.
+    """
+    splits: dict[str, Any] = {}
+    for split in SPLITS:
+        targets, probabilities = found.of_split(split)
+        if not len(targets) or not targets.any():
+            continue
+        precisions = average_precisions(targets, probabilities)
+        f1 = f1_scores(targets, probabilities, threshold)
+        splits[split] = {
+            "samples": len(targets),
+            "mAP": round(100 * mean_average_precision(targets, probabilities), 2),
+            "mAP_95": [round(100 * bound, 2) for bound in bootstrap(targets, probabilities, resamples)],
+            "f1_micro": round(100 * f1["micro"], 2),
+            "f1_macro": round(100 * f1["macro"], 2),
+            "calibration_error": round(calibration(targets, probabilities)[1], 4),
+            "AP": {
+                label: None if np.isnan(ap) else round(100 * float(ap), 2)
+                for label, ap in zip(found.labels, precisions, strict=True)
+            },
+        }
+    means = {
+        f"{part}_a": round((splits[f"{part}_seen"]["mAP"] + splits[f"{part}_unseen"]["mAP"]) / 2, 2)
+        for part in ("val", "test")
+        if {f"{part}_seen", f"{part}_unseen"} <= splits.keys()
+    }
+    return {"threshold": threshold, "splits": splits, "mean": means, "broken": found.broken}
+
+
+def tables(figures: dict[str, Any]) -> Iterable[Table]:
+    """The figures of a report as tables: by split, and by region."""
+    splits = figures["splits"]
+    by_split = Table(box=None, pad_edge=False)
+    for column in ("split", "videos", "mAP", "95 %", "F1 micro", "F1 macro", "calibration error"):
+        by_split.add_column(column, justify="left" if column == "split" else "right")
+    for split, each in splits.items():
+        low, high = each["mAP_95"]
+        by_split.add_row(
+            split,
+            str(each["samples"]),
+            f"{each['mAP']:.1f}",
+            f"{low:.1f}–{high:.1f}",
+            f"{each['f1_micro']:.1f}",
+            f"{each['f1_macro']:.1f}",
+            f"{each['calibration_error']:.3f}",
+        )
+    for name, mean in figures["mean"].items():
+        by_split.add_row(name, "", f"{mean:.1f}", "", "", "", "")
+    yield by_split
+    by_region = Table(box=None, pad_edge=False)
+    by_region.add_column("average precision")
+    for split in splits:
+        by_region.add_column(split, justify="right")
+    for label in next(iter(splits.values()), {"AP": {}})["AP"]:
+        values = [each["AP"][label] for each in splits.values()]
+        by_region.add_row(label, *("–" if value is None else f"{value:.1f}" for value in values))
+    yield by_region
+
+
+def write_predictions(found: Predictions, path: Path) -> None:
+    """One row a sample, Parquet: `id`, `split`, `activity`, then `p_` and `y_` for each label.
+
+    Raises:
+        ImportError: without pyarrow.
+    """
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ImportError:
+        raise ImportError("Parquet needs pyarrow: pip install 'amge[bulk]'") from None
+    columns: dict[str, Any] = {
+        name: [getattr(sample, name) for sample in found.samples] for name in ("id", "split", "activity")
+    }
+    for k, label in enumerate(found.labels):
+        columns[f"p_{label}"] = found.probabilities[:, k].astype(np.float32)
+        columns[f"y_{label}"] = found.targets[:, k].astype(np.int8)
+    part = path.with_name(f".{path.name}.part")
+    try:
+        pq.write_table(pa.table(columns), part)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def evaluate(
+    model: MuscleModel,
+    samples: Sequence[Sample],
+    out: str | Path | None = None,
+    views: int = 5,
+    batch_size: int = 8,
+    workers: int = 0,
+    threshold: float | None = None,
+    resamples: int = RESAMPLES,
+    device: str | torch.device | None = None,
+) -> dict[str, Any]:
+    """Test a model.
+
+    Args:
+        model: its spec says what it sees.
+        samples: of the splits to test on.
+        out: folder for `predictions.parquet`, `report.json` and pictures; None: nothing is written.
+        views: clips of each video.
+        batch_size: samples a step.
+        workers: processes that load; 0: this one.
+        threshold: from which a region counts as active; default: the model's.
+        resamples: of the bootstrap.
+        device: to compute on; default: a GPU if there is one.
+
+    Returns:
+        the figures of `report`.
+
+    Raises:
+        ValueError: if there are no samples, they do not fit the model, or none can be read.
+    """
+    from amge.train.provenance import write_whole
+
+    spec: Any = model.spec
+    found = predictions(model, samples, views, batch_size, workers, device)
+    figures = report(found, spec.threshold if threshold is None else threshold, resamples)
+    figures = {"model": spec.name, "views": views, **figures}
+    if out is not None:
+        from amge.train.plots import draw_report
+
+        out = Path(out)
+        out.mkdir(parents=True, exist_ok=True)
+        write_predictions(found, out / "predictions.parquet")
+        write_whole(out / "report.json", json.dumps(figures, indent=2) + "\n")
+        draw_report(found, figures, out / "report.png")
+    return figures

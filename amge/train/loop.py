@@ -1,0 +1,144 @@
+"""The loop that every recipe runs: Lightning, with chance that depends on the epoch alone, so that cut runs go on."""
+
+import logging
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, LearningRateMonitor, ModelCheckpoint
+from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
+from torch.utils.data import DistributedSampler
+
+from amge.errors import one_of
+from amge.hub.local import save_pretrained
+from amge.model import MuscleModel
+
+LOGGERS = ("csv", "tensorboard")
+KEPT = ("last", "best")
+
+
+class SeedEpoch(Callback):
+    """All chance of an epoch depends on seed, epoch and process alone, so that a resumed run repeats a whole one.
+
+    Args:
+        seed: of all chance.
+        clips: a data set with an `epoch` to set, loaded in the process that trains.
+    """
+
+    def __init__(self, seed: int, clips: Any = None) -> None:
+        self.seed, self.clips = seed, clips
+
+    def on_train_epoch_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        if self.clips is not None:
+            self.clips.epoch = trainer.current_epoch
+        torch.manual_seed(self.seed * 1000 + trainer.current_epoch + 1_000_003 * trainer.global_rank)
+
+
+class EpochSampler(DistributedSampler):
+    """Shuffled `(epoch, index)` pairs of this process's share: workers learn the epoch whenever they were started.
+
+    Lightning asks for the loader before it says which epoch a resumed run is in, hence `epoch`.
+    """
+
+    def __init__(self, clips: Any, processes: int, rank: int, seed: int, epoch: int) -> None:
+        super().__init__(clips, processes, rank, shuffle=True, seed=seed, drop_last=True)
+        self.set_epoch(epoch)
+
+    def __iter__(self) -> Iterator[Any]:
+        return ((self.epoch, index) for index in super().__iter__())
+
+
+def loggers(folder: Path, kinds: tuple[str, ...]) -> list[Logger]:
+    """CSV and, if asked for, TensorBoard logs in a folder.
+
+    Raises:
+        ValueError: for another kind.
+        ImportError: without TensorBoard.
+    """
+    for kind in kinds:
+        one_of("logger", kind, LOGGERS)
+    chosen: list[Logger] = [CSVLogger(folder, name="", version="")]
+    if "tensorboard" in kinds:
+        try:
+            chosen.append(TensorBoardLogger(folder, name="", version="tensorboard"))
+        except ModuleNotFoundError:
+            raise ImportError("these logs need TensorBoard: pip install tensorboard") from None
+    return chosen
+
+
+def fit(
+    module: Any,
+    data: Any,
+    folder: Path,
+    epochs: int,
+    seed: int,
+    clips: Any = None,
+    ema: float = 0.995,
+    keep: str = "last",
+    logs: tuple[str, ...] = ("csv",),
+    **options: Any,
+) -> MuscleModel:
+    """Train to the end, going on from the folder's last checkpoint if there is one, and save the trained weights.
+
+    Args:
+        module: a Lightning module with a `model`.
+        data: a loader, or a Lightning data module.
+        folder: for checkpoints, logs and the model.
+        epochs: in all.
+        seed: of all chance.
+        clips: data set in this process whose `epoch` is set before each epoch.
+        ema: decay of the average of the weights, which is what is validated and saved; 0: none.
+        keep: whether the `last` or the `best` epoch is saved, by `val_mAP`.
+        logs: kinds of logs.
+        options: of `lightning.Trainer`.
+
+    Returns:
+        the model on the CPU in eval mode.
+    """
+    one_of("epoch to keep", keep, KEPT)
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", r".*(does not have many workers|in eval mode at the start|LeafSpec)")
+    callbacks: list[Callback] = [SeedEpoch(seed, clips), LearningRateMonitor("step")]
+    if ema:
+        callbacks.append(EMAWeightAveraging(decay=ema))
+    callbacks.append(
+        ModelCheckpoint(folder, filename="last", enable_version_counter=False, save_on_train_epoch_end=True)
+    )
+    if keep == "best":
+        callbacks.append(
+            ModelCheckpoint(
+                folder,
+                filename="best",
+                monitor="val_mAP",
+                mode="max",
+                enable_version_counter=False,
+                save_on_train_epoch_end=True,
+            )
+        )
+    trainer = L.Trainer(
+        **{
+            "max_epochs": epochs,
+            "accelerator": "auto",
+            "devices": 1,
+            "default_root_dir": folder,
+            "logger": loggers(folder, logs),
+            "gradient_clip_val": 1.0,
+            "log_every_n_steps": 10,
+            "enable_model_summary": False,
+            "callbacks": callbacks,
+            **options,
+        }
+    )
+    last = folder / "last.ckpt"
+    trainer.fit(module, data, ckpt_path=last if last.exists() else None)
+    state = torch.load(folder / f"{keep}.ckpt", map_location="cpu", weights_only=True)["state_dict"]
+    model: MuscleModel = module.model
+    prefix = next(name for name, part in module.named_modules() if part is model) + "."
+    model.cpu().load_state_dict({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
+    if trainer.is_global_zero:
+        save_pretrained(model, folder)
+    trainer.strategy.barrier()
+    return model.eval()

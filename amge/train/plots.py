@@ -1,0 +1,110 @@
+"""Pictures of a run: curves of its training, bars and calibration of its test (Matplotlib; extra `train`)."""
+
+import csv
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+from amge.metrics import calibration
+
+INK, GRID = "#333333", "#dddddd"
+COLOURS = {"val_seen": "#1b7837", "val_unseen": "#762a83", "test_seen": "#5aae61", "test_unseen": "#9970ab"}
+
+
+def figure(rows: int, columns: int, size: tuple[float, float]) -> tuple[Any, Any]:
+    """A figure without a window, and its axes."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    picture = Figure(figsize=size, layout="constrained", dpi=120)
+    FigureCanvasAgg(picture)
+    axes = picture.subplots(rows, columns, squeeze=False)
+    for axis in axes.flat:
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.grid(True, color=GRID, linewidth=0.6)
+        axis.set_axisbelow(True)
+        axis.tick_params(colors=INK, labelsize=8)
+    return picture, axes
+
+
+def save(picture: Any, path: Path) -> None:
+    """Write a picture whole or not at all."""
+    part = path.with_name(f".part-{path.name}")
+    try:
+        picture.savefig(part)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def curves(folder: Path) -> Path | None:
+    """Draw the losses and the validation of a stage from its `metrics.csv` into `curves.png`."""
+    log = folder / "metrics.csv"
+    if not log.exists():
+        return None
+    series: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    with log.open() as file:
+        for row in csv.DictReader(file):
+            for name, value in row.items():
+                if value and name and name not in ("epoch", "step"):
+                    series[name].append((float(row["step"]), float(value)))
+    groups = [
+        ("loss", [name for name in series if name == "loss" or name.startswith("train_")]),
+        ("mAP in %", [name for name in series if name.endswith("_mAP")]),
+        ("learning rate", [name for name in series if name.startswith("lr-")][:1]),
+    ]
+    groups = [(title, names) for title, names in groups if names]
+    picture, axes = figure(1, len(groups), (4.2 * len(groups), 3.0))
+    for axis, (title, names) in zip(axes.flat, groups, strict=True):
+        for name in names:
+            points = sorted(series[name])
+            marker = "o" if len(points) < 40 else None
+            colour = COLOURS.get(name.removesuffix("_mAP"))
+            label = name.removeprefix("train_").removesuffix("_mAP")
+            axis.plot(*zip(*points, strict=True), label=label, marker=marker, markersize=3, linewidth=1.2, color=colour)
+        axis.set_title(title, fontsize=9, color=INK, loc="left")
+        axis.set_xlabel("step", fontsize=8, color=INK)
+        if len(names) > 1:
+            axis.legend(fontsize=7, frameon=False)
+    save(picture, folder / "curves.png")
+    return folder / "curves.png"
+
+
+def draw_report(found: Any, figures: dict[str, Any], path: Path) -> None:
+    """Draw the average precision of each region and the calibration, by split.
+
+    Args:
+        found: `amge.evaluate.Predictions`.
+        figures: of `amge.evaluate.report`.
+        path: of the picture.
+    """
+    splits = figures["splits"]
+    if not splits:
+        return
+    picture, axes = figure(1, 2, (10.5, 0.9 + 0.26 * len(found.labels)))
+    bars, reliability = axes.flat
+    height = 0.8 / len(splits)
+    for number, (split, each) in enumerate(splits.items()):
+        values = [each["AP"][label] or 0.0 for label in found.labels]
+        places = [row + height * number for row in range(len(values))]
+        text = f"{split.replace('_', ' ')}, mAP {each['mAP']:.1f}"
+        bars.barh(places, values, height, label=text, color=COLOURS.get(split, INK))
+        binned, _ = calibration(*found.of_split(split))
+        said, true, count = binned[binned[:, 2] > 0].T
+        reliability.plot(said, true, linewidth=1, color=COLOURS.get(split, INK))
+        sizes = 8 + 60 * count / count.max()
+        error = f"{split.replace('_', ' ')}, error {each['calibration_error']:.3f}"
+        reliability.scatter(said, true, s=sizes, color=COLOURS.get(split, INK), label=error)
+    bars.set_yticks([row + 0.4 - height / 2 for row in range(len(found.labels))], found.labels)
+    bars.invert_yaxis()
+    bars.set_xlim(0, 100)
+    bars.set_title("average precision in %", fontsize=9, color=INK, loc="left")
+    bars.legend(fontsize=7, frameon=False)
+    reliability.plot([0, 1], [0, 1], color=INK, linewidth=0.8, linestyle=":")
+    reliability.axvline(figures["threshold"], color=INK, linewidth=0.8, linestyle="--")
+    reliability.set(xlim=(0, 1), ylim=(0, 1))
+    reliability.set_title(
+        "share that is true, by probability; dashed: the threshold", fontsize=9, color=INK, loc="left"
+    )
+    reliability.legend(fontsize=7, frameon=False)
+    save(picture, path)

@@ -1,0 +1,100 @@
+"""What made a run: written into its folder, so that a result can be made again."""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from datetime import datetime, timezone
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+PACKAGES = (
+    "amge",
+    "torch",
+    "torchvision",
+    "timm",
+    "lightning",
+    "numpy",
+    "av",
+    "opencv-python-headless",
+    "pytorchvideo",
+)
+
+
+def environment() -> dict[str, Any]:
+    """Versions, commit and machine of this process."""
+    import torch
+
+    found = {}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return {
+        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+        "packages": found,
+        "commit": commit(),
+    }
+
+
+def commit() -> str | None:
+    """The commit of amge's source, with `+` where it was changed since; None outside a checkout."""
+    source = Path(__file__).parent
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(
+            ["git", *arguments], cwd=source, capture_output=True, text=True, check=True, timeout=10
+        ).stdout.strip()
+
+    try:
+        return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", "--", str(source.parent)) else "")
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}-", delete=False) as file:
+        try:
+            file.write(text)
+            file.flush()
+        except OSError:
+            os.unlink(file.name)
+            raise
+    os.replace(file.name, path)
+
+
+def claim(folder: Path, config: dict[str, Any], data: str) -> None:
+    """Note in `run.json` what a run folder is made with, and this start of it.
+
+    Args:
+        folder: of the run.
+        config: plain values.
+        data: fingerprint of the samples.
+
+    Raises:
+        ValueError: if the folder belongs to a run with another config or other data.
+    """
+    path = folder / "run.json"
+    config = json.loads(json.dumps(config))
+    starts = []
+    if path.exists():
+        known = json.loads(path.read_text())
+        starts = known["starts"]
+        changed = sorted(name for name in known["config"] | config if known["config"].get(name) != config.get(name)) + [
+            "data"
+        ] * (known["data"] != data)
+        if changed:
+            raise ValueError(
+                f"{folder} belongs to a run with another {', '.join(changed)}; give this run a folder of its own"
+            )
+    write_whole(path, json.dumps({"config": config, "data": data, "starts": [*starts, environment()]}, indent=2) + "\n")

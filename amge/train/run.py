@@ -1,0 +1,278 @@
+"""A training run from its config: stage 1 for each modality, stage 2 with the frozen teacher, then the test.
+
+Stage 1 trains tokens alone: the `main` model, and if the spec distils a `teacher` on its auxiliary modality. Stage 2
+starts the `student`, with all its banks and its fusion, from the main model.
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+from lightning.fabric.utilities.rank_zero import rank_zero_only
+from torch.utils.data import DataLoader, DistributedSampler
+
+from amge.builder import assemble, teacher_spec
+from amge.data.clips import Clips, collate
+from amge.data.datasets import load_samples
+from amge.data.sample import Sample, combined, fingerprint, leaks, of_split
+from amge.errors import one_of
+from amge.hub.local import from_pretrained
+from amge.model import MuscleModel
+from amge.spec import ModelSpec
+from amge.train.config import INITS, TrainConfig
+from amge.train.loop import EpochSampler, fit
+from amge.train.module import Training
+from amge.train.provenance import claim, write_whole
+
+VALIDATION = ("val_seen", "val_unseen")
+
+
+def tokens_alone(spec: ModelSpec, modality: str) -> ModelSpec:
+    """The spec of stage 1: one bank and no fusion, `main` on the model's modality or `sender` on an auxiliary one."""
+    if modality != spec.modality:
+        return teacher_spec(spec.replace(auxiliary=modality))
+    if spec.fusion is None or spec.streams:
+        return spec.replace(distill=None)
+    return spec.replace(banks=("main",), fusion=None, distill=None)
+
+
+def start_from(model: MuscleModel, trained: MuscleModel) -> None:
+    """Copy everything that both models have; the receiver bank and the fusion keep their fresh weights."""
+    own = model.state_dict()
+    shared = {k: v for k, v in trained.state_dict().items() if k in own and own[k].shape == v.shape}
+    model.load_state_dict(shared, strict=False)
+
+
+def initialise(model: MuscleModel, init: str) -> None:
+    """Start a model from weights that a config's `init` names.
+
+    Raises:
+        ValueError: if they do not fit, or there are none.
+    """
+    if init == "imagenet":
+        from amge.convert.imagenet import start_from_imagenet
+
+        start_from_imagenet(model.backbone)
+    elif init == "efficientnet-lite0":
+        from amge.train.halves import encoder_of
+        from amge.train.imagenet import load_efficientnet_lite0
+
+        load_efficientnet_lite0(encoder_of(model))
+    elif Path(init).is_dir():
+        start_from(model, from_pretrained(init))
+    else:
+        one_of("init", init, INITS)
+
+
+def read_data(sources: Sequence[Mapping[str, Any]]) -> list[Sample]:
+    """The samples of the data sets of a config.
+
+    Raises:
+        ValueError: if a set can't be used, or a test could profit from training.
+    """
+    sets: dict[str, Sequence[Sample]] = {}
+    for number, source in enumerate(sources):
+        options = {k: v for k, v in source.items() if k not in ("name", "root", "splits", "exclude")}
+        samples = load_samples(source["name"], source["root"], **options)
+        if "splits" in source:
+            samples = of_split(samples, *source["splits"])
+        known = {sample.activity for sample in samples}
+        exclude = {one_of("activity to exclude", name, known) for name in source.get("exclude", ())}
+        name = source["name"] if source["name"] not in sets else f"{source['name']}-{number + 1}"
+        sets[name] = [sample for sample in samples if sample.activity not in exclude]
+    samples = combined(sets)
+    if found := leaks(samples):
+        more = f" and {len(found) - 2} more" if len(found) > 2 else ""
+        raise ValueError(
+            f"the test would profit from training: {'; '.join(found[:2])}{more}; leave activities out with exclude:, "
+            f"or whole splits with splits:"
+        )
+    return samples
+
+
+class Data(L.LightningDataModule):
+    """Loaders of a stage.
+
+    Args:
+        train: clips to learn from.
+        validation: clips of each validation set by name.
+        batch_size: samples a step and process.
+        workers: processes that load.
+        seed: of the order.
+    """
+
+    def __init__(self, train: Clips, validation: Mapping[str, Clips], batch_size: int, workers: int, seed: int) -> None:
+        super().__init__()
+        self.train, self.validation, self.seed = train, validation, seed
+        self.options: dict[str, Any] = {"batch_size": batch_size, "num_workers": workers, "collate_fn": collate}
+
+    def train_dataloader(self) -> DataLoader:
+        trainer: Any = self.trainer
+        sampler = EpochSampler(self.train, trainer.world_size, trainer.global_rank, self.seed, trainer.current_epoch)
+        return DataLoader(self.train, sampler=sampler, drop_last=True, **self.options)
+
+    def val_dataloader(self) -> list[DataLoader]:
+        trainer: Any = self.trainer
+        size, rank = trainer.world_size, trainer.global_rank
+        return [
+            DataLoader(clips, sampler=DistributedSampler(clips, size, rank, shuffle=False), **self.options)
+            for clips in self.validation.values()
+        ]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder, its config and samples: trains one stage after the other."""
+
+    config: TrainConfig
+    samples: Sequence[Sample]
+    out: Path
+
+    def clips(
+        self, spec: ModelSpec, splits: Sequence[str], modalities: Sequence[str], train: bool, views: int
+    ) -> Clips:
+        """The clips of some splits for a model of that spec."""
+        config, like = self.config, assemble_for_layout(spec)
+        flow = None
+        if "flow" in modalities and config.flow is not None:
+            from amge.data.flow_cache import FlowCache
+
+            flow = FlowCache(**config.flow)
+        return Clips(
+            of_split(self.samples, *splits),
+            spec,
+            modalities,
+            config.augmentation() if train else None,
+            views,
+            getattr(like.backbone, "graph", None),
+            like.input_spec.shape[3] if spec.modality == "skeleton" else None,  # type: ignore[arg-type]
+            flow,
+            config.seed,
+            tuple(spec.head_args["activities"]) if train and "activities" in spec.head_args else None,
+        )
+
+    def stage(
+        self,
+        name: str,
+        spec: ModelSpec,
+        number: int,
+        start: MuscleModel | None = None,
+        teacher: MuscleModel | None = None,
+    ) -> MuscleModel:
+        """Train one model, or load it if this stage is done.
+
+        Args:
+            name: of its folder.
+            spec: of the model.
+            number: 0 for the epochs and learning rate of stage 1, 1 for those of stage 2.
+            start: what it starts from; None: from the config's `init`.
+            teacher: to learn from as well.
+
+        Raises:
+            ValueError: if there are fewer samples than make a batch, or the loss is not finite.
+        """
+        config, folder = self.config, self.out / name
+        if (folder / "model.safetensors").exists():
+            return from_pretrained(folder)
+        L.seed_everything(config.seed, verbose=False)
+        model = assemble(spec)
+        if start:
+            start_from(model, start)
+        elif config.init:
+            initialise(model, config.init)
+        seen = (*spec.modalities, spec.auxiliary) if teacher else spec.modalities
+        train = self.clips(spec, ["train"], seen, True, config.clips)
+        there = {sample.split for sample in self.samples}
+        validation = {
+            split: self.clips(spec, [split], spec.modalities, False, 1) for split in VALIDATION if split in there
+        }
+        processes = config.devices * config.nodes
+        if len(train) < config.batch_size * processes:
+            raise ValueError(f"{len(train)} videos make no batch of {config.batch_size} for {processes} process(es)")
+        module = Training(
+            model,
+            teacher,
+            config.loss,
+            config.lr[number],
+            config.weight_decay,
+            config.warmup,
+            config.clips,
+            config.freeze,
+            tuple(validation),
+        )
+        trained = fit(
+            module,
+            Data(train, validation, config.batch_size, config.workers, config.seed),
+            folder,
+            config.epochs[number],
+            config.seed,
+            ema=config.ema,
+            keep=config.keep if validation else "last",
+            logs=config.logs,
+            gradient_clip_val=config.clip or None,
+            accumulate_grad_batches=config.accumulate,
+            check_val_every_n_epoch=config.validate_every,
+            precision=config.precision,
+            accelerator=config.accelerator,
+            devices=config.devices,
+            num_nodes=config.nodes,
+            strategy=config.strategy,
+            use_distributed_sampler=False,
+            num_sanity_val_steps=0,
+        )
+        self.finish(name, module)
+        return trained
+
+    @rank_zero_only
+    def finish(self, name: str, module: Training) -> None:
+        """Draw the curves of a stage, and list what could not be read."""
+        from amge.train.plots import curves
+
+        curves(self.out / name)
+        if module.broken:
+            lines = [f"{sample}\t{' '.join(reason.split())}" for sample, reason in sorted(module.broken.items())]
+            write_whole(self.out / name / "broken.tsv", "\n".join(lines) + "\n")
+
+
+def assemble_for_layout(spec: ModelSpec) -> MuscleModel:
+    """A model without memory, to ask for the layout of its input."""
+    import torch
+
+    with torch.device("meta"):
+        return assemble(spec)
+
+
+def train(config: TrainConfig, out: str | Path) -> MuscleModel:
+    """Run a config; a stage that is done is loaded, one that was cut off goes on from its last epoch.
+
+    Args:
+        config: of the run.
+        out: run folder. It gets `run.json` (config, seed, versions, commit, fingerprint of the data), a folder for each
+            stage (checkpoints, logs, curves, the model), and `report/`, the test of the student.
+
+    Returns:
+        the student in eval mode.
+
+    Raises:
+        ValueError: if the config, the data and the folder do not fit one another.
+    """
+    from amge.evaluate import evaluate
+
+    out = Path(out)
+    first = getattr(rank_zero_only, "rank", 0) == 0
+    samples = read_data(config.data)
+    if first:
+        claim(out, dataclasses.asdict(config), fingerprint(samples))
+        write_whole(out / "config.yaml", config.to_yaml())
+    spec = config.spec()
+    run = Run(config, samples, out)
+    model = run.stage("main", tokens_alone(spec, spec.modality), 0)
+    if config.epochs[1]:
+        teacher = run.stage("teacher", tokens_alone(spec, spec.auxiliary), 0) if spec.distill else None
+        model = run.stage("student", spec, 1, model, teacher)
+    if first and (tests := [s for s in samples if s.split != "train"]):
+        evaluate(model, tests, out / "report", config.views, config.batch_size, config.workers)
+    return model

@@ -1,0 +1,160 @@
+"""Tables like 2 and 3 of the paper, on data that anybody can have: trained, tested, and written down.
+
+python benchmarks/train_tables.py train 3 --seed 0 --photos FOLDER --clips FOLDER --out RUNS
+python benchmarks/train_tables.py collect 3 --out RUNS      writes benchmarks/results/table_3.json
+python benchmarks/train_tables.py markdown                  prints docs/results.md
+"""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+import torch
+
+import amge
+from amge.data.sample import Sample, of_split
+from amge.evaluate import evaluate
+from amge.train.config import TrainConfig
+from amge.train.presets import preset
+from amge.train.run import Run, read_data, tokens_alone
+
+RESULTS = Path(__file__).parent / "results"
+UNSEEN_FAMILIES = ("sit_up", "crunch", "side_leg_raise", "farmer_walk", "side_lunge")
+"""Rendered exercises of families that are unseen among the photographs, besides those that are unseen themselves."""
+COLUMNS = ("photos val_seen", "photos val_unseen", "clips test_seen", "clips test_unseen")
+
+TABLE_3: dict[str, dict[str, Any]] = {
+    "one class token": {"tokens": 1, "banks": ("main",), "fusion": None, "distill": None},
+    "MCTs": {"banks": ("main",), "fusion": None, "distill": None},
+    "MCTs, MCTKD": {"fusion": "mean"},
+    "MCTs, MCTKD, MCTF": {},
+    "MCTs, MCTF (no MCTKD)": {"distill": None},
+}
+TABLE_2 = (
+    *("random", "all-ones", "all-zeros"),
+    *("st-gcn-tiny", "ctr-gcn-tiny", "hd-gcn-tiny"),
+    *("c2d-tiny", "i3d-tiny", "slow-tiny", "slowfast-tiny", "videoswin-tiny"),
+    *("mvitv2-tiny", "mvitv2-tiny-mct", "transm3e-tiny"),
+)
+
+
+def config(table: int, photos: str, clips: str, seed: int) -> TrainConfig:
+    """What the rows of a table have in common."""
+    data = (
+        {"name": "open-exercise", "root": photos},
+        {"name": "synthetic", "root": clips, "exclude": UNSEEN_FAMILIES},
+    )
+    common: dict[str, Any] = {"data": data, "seed": seed, "clips": 1, "views": 1, "workers": 0, "validate_every": 100}
+    common["augment"] = {"scale": (0.4, 1.0), "operations": 0, "erase": 0.0}
+    if table == 3:
+        overrides = {"pairing": 1, "frames": 4, "size": 112}
+        common |= {"batch_size": 32, "epochs": (10, 4), "freeze": ("backbone.encoder",), "precision": "bf16-mixed"}
+        return replace(preset("open-exercise", photos), overrides=overrides, **common)
+    common |= {"batch_size": 16, "epochs": (5, 2), "lr": (1e-3, 3e-4), "ema": 0.98}
+    return TrainConfig(model="transm3e-tiny", overrides={"pairing": 1, "activation": "sigmoid"}, **common)
+
+
+def figures(model: amge.MuscleModel, samples: list[Sample]) -> dict[str, float]:
+    """mAP in percent, by column."""
+    parts = {"photos": "open-exercise/", "clips": "synthetic/"}
+    found = {}
+    for column in COLUMNS:
+        part, split = column.split()
+        chosen = [sample for sample in of_split(samples, split) if sample.id.startswith(parts[part])]
+        found[column] = evaluate(model, chosen, views=1, batch_size=16, resamples=2)["splits"][split]["mAP"]
+    return found
+
+
+def rows_3(run: Run) -> Iterator[tuple[str, amge.MuscleModel]]:
+    """Each variant, from the stage 1 models that it shares with others."""
+    spec = run.config.spec()
+    teacher = run.stage("teacher", tokens_alone(spec, spec.auxiliary), 0)
+    for name, changes in TABLE_3.items():
+        variant = spec.replace(**changes)
+        alone = tokens_alone(variant, variant.modality)
+        start = run.stage(f"main-{alone.tokens}", alone, 0)
+        folder = name.replace(", ", "+").replace(" ", "-")
+        yield name, run.stage(folder, variant, 1, start, teacher if variant.distill else None)
+
+
+def rows_2(run: Run) -> Iterator[tuple[str, amge.MuscleModel]]:
+    """Each model, trained in two stages; those that look at nothing are not trained."""
+    for name in TABLE_2:
+        if name in ("random", "all-ones", "all-zeros"):
+            yield name, amge.build(name)
+            continue
+        each = Run(replace(run.config, model=name), run.samples, run.out / name)
+        spec = each.config.spec()
+        start = each.stage("main", tokens_alone(spec, spec.modality), 0)
+        teacher = each.stage("teacher", tokens_alone(spec, spec.auxiliary), 0) if spec.distill else None
+        yield name, each.stage("student", spec, 1, start, teacher)
+
+
+def train(table: int, seed: int, photos: str, clips: str, out: Path) -> None:
+    """Train the rows of a table with one seed; those that are done are left alone."""
+    made = config(table, photos, clips, seed)
+    samples = read_data(made.data)
+    folder = out / f"table-{table}" / f"seed-{seed}"
+    for name, model in (rows_3 if table == 3 else rows_2)(Run(made, samples, folder)):
+        path = folder / f"{name.replace(' ', '-')}.json"
+        if not path.exists():
+            count = sum(p.numel() for p in model.parameters())
+            row = {"row": name, "seed": seed, "parameters": count, "mAP": figures(model, samples)}
+            folder.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps(row))
+            print(json.dumps(row), flush=True)
+
+
+def collect(table: int, out: Path) -> Path:
+    """All figures of a table in one file, with what they were made with."""
+    rows: dict[str, dict[str, Any]] = {}
+    for path in sorted((out / f"table-{table}").glob("seed-*/*.json")):
+        found = json.loads(path.read_text())
+        row = rows.setdefault(found["row"], {"parameters": found["parameters"], "mAP": {c: {} for c in COLUMNS}})
+        for column, value in found["mAP"].items():
+            row["mAP"][column][str(found["seed"])] = value
+    order = list(TABLE_3) if table == 3 else list(TABLE_2)
+    made = json.loads(json.dumps(config(table, "PHOTOS", "CLIPS", 0).__dict__, default=list))
+    content = {
+        "table": table,
+        "date": time.strftime("%Y-%m-%d"),
+        "torch": torch.__version__.split("+")[0],
+        "config": {key: value for key, value in made.items() if key != "seed"},
+        "rows": {name: rows[name] for name in order if name in rows},
+    }
+    path = RESULTS / f"table_{table}.json"
+    path.write_text(json.dumps(content, indent=1) + "\n")
+    return path
+
+
+def spread(values: Mapping[str, float]) -> str:
+    """Mean and standard deviation over the seeds."""
+    numbers = list(values.values())
+    return f"{mean(numbers):.1f} ± {stdev(numbers):.1f}" if len(numbers) > 1 else f"{numbers[0]:.1f}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("train", "collect", "markdown"))
+    parser.add_argument("table", type=int, nargs="?", choices=(2, 3))
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--photos", help="prepared open exercise photographs")
+    parser.add_argument("--clips", help="prepared synthetic clips")
+    parser.add_argument("--out", type=Path, default=Path("runs/tables"))
+    options = parser.parse_args()
+    if options.what == "train":
+        train(options.table, options.seed, options.photos, options.clips, options.out)
+    elif options.what == "collect":
+        print(collect(options.table, options.out))
+    else:
+        sys.stdout.write("\n".join(markdown()) + "\n")
+
+
+if __name__ == "__main__":
+    main()
