@@ -281,6 +281,7 @@ def test_two_workers_that_die_give_the_same(skeletons, tmp_path, trap):
     killer.start()
     predict_files(folder, out, "st-gcn", workers=2, save_every=0, progress=lambda *each: reported.append(each))
     killer.join()
+    assert trap.exists()
     found, (lethal,) = apart(pq.read_table(out), "z-lethal.npz")
     same(found, expected)
     assert lethal["error"] == "its worker process was killed (SIGKILL), 2 times"
@@ -591,6 +592,7 @@ def test_ray_gives_the_same_even_when_workers_die(cluster, skeletons, tmp_path, 
     killer.start()
     predict_files_on_ray(folder, out, "st-gcn", workers=2)
     killer.join()
+    assert trap.exists()
     found, (lethal,) = apart(pq.read_table(out), "z-lethal.npz")
     same(found, expected)
     assert lethal["error"] == "its worker process died, 2 times"

@@ -40,7 +40,7 @@ def on_ray(predictor: Predictor, videos: Sequence[Video], workers: int | None) -
     """
     with quiet_ray():
         workers = workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
-        ledger = ray.remote(num_cpus=0)(Ledger).remote()
+        ledger = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(Ledger).remote()
         chunks = min(len(videos), max(-(-len(videos) // CHUNK), 4 * workers), MOST_CHUNKS)
         items = ray.data.from_items([video._asdict() for video in videos], override_num_blocks=chunks)
         tables = items.map_batches(
@@ -63,16 +63,16 @@ def on_ray(predictor: Predictor, videos: Sequence[Video], workers: int | None) -
 def quiet_ray() -> Iterator[None]:
     """Ray at work, started and ended here unless it runs already, that shows no progress of its own."""
     mine = not ray.is_initialized()
-    logger = logging.getLogger("ray.data")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
     if mine:
         os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
         ray.init(log_to_driver=False, logging_level=logging.ERROR)
+    logger = logging.getLogger("ray.data")
+    level = logger.level
     context = ray.data.DataContext.get_current()
     names = ("enable_progress_bars", "print_on_execution_start")
     before = {name: getattr(context, name) for name in names if hasattr(context, name)}
     try:
+        logger.setLevel(logging.CRITICAL)
         for name in before:
             setattr(context, name, False)
         yield

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import pyarrow as pa
 
@@ -35,12 +36,12 @@ def schema_of(labels: Sequence[str], about: Mapping[str, object]) -> pa.Schema:
 
 
 def rows(schema: pa.Schema, video: str, predictions: Iterable[WindowPrediction], threshold: float) -> pa.Table:
-    """The predictions of a video, as they come, to a row each.
+    """The predictions of a video to a row each, by window and person.
 
     Raises:
         ValueError: if there are none.
     """
-    found: list[dict[str, object]] = []
+    found: list[dict[str, Any]] = []
     number, start = -1, None
     for window in predictions:
         if window.start != start:
@@ -50,6 +51,7 @@ def rows(schema: pa.Schema, video: str, predictions: Iterable[WindowPrediction],
         found.append({**row, **window.probabilities, "active": [name for name, p in ranked if p >= threshold]})
     if not found:
         raise ValueError("the model gave no prediction")
+    found.sort(key=lambda row: (row["window"], row["person"] or 0))
     return pa.Table.from_pylist(found, schema)
 
 

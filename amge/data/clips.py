@@ -20,7 +20,7 @@ from amge.data.modality import MODALITIES, from_rgb
 from amge.data.preprocess import normalise, still_view
 from amge.data.sample import Sample
 from amge.data.sampling import even_starts, frame_times, random_starts
-from amge.data.skeleton import Skeletons, hold, read_skeletons
+from amge.data.skeleton import BROKEN, Skeletons, hold, read_skeletons
 from amge.data.skeleton import normalise as normalise_skeleton
 from amge.data.video import duration, frames_at
 from amge.data.view import View, random_view
@@ -37,6 +37,10 @@ LOADED = {"rgb": "rgb", "rgb_diff": "rgb", "flow": "flow", "skeleton": "skeleton
 """Modality to what is loaded for it: differences are taken on the device."""
 REPLACEMENTS = 10
 """How many samples in a row may be broken before training gives up."""
+MAX_SIDE = 640
+"""Pixels of the longer side of frames in a test, as in `amge.data.video.windows`; in training twice the clip's."""
+PAUSE = 10.0
+"""Seconds between two clips from which the video is searched for the second rather than decoded up to it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,7 +130,7 @@ class Clips(Dataset):
         """The item of that index, in training of an epoch: `(epoch, index)`."""
         epoch, index = key if isinstance(key, tuple) else (0, key)
         broken: list[tuple[str, str]] = []
-        for offset in range(REPLACEMENTS):
+        for offset in range(min(REPLACEMENTS, len(self))):
             used = (index + offset) % len(self)
             try:
                 return self.load(used, epoch, index) | {"broken": broken}
@@ -135,7 +139,7 @@ class Clips(Dataset):
                 if not self.train:
                     return {"index": index, "broken": broken}
         reasons = "; ".join(f"{name}: {reason}" for name, reason in broken[:2])
-        raise VideoError(f"{REPLACEMENTS} samples one after the other can't be read: {reasons}; run amge data check")
+        raise VideoError(f"{len(broken)} samples one after the other can't be read: {reasons}; run amge data check")
 
     def load(self, index: int, epoch: int, draw: int) -> dict[str, Any]:
         """The clips of a sample, by the chance of item `draw` of an epoch.
@@ -150,33 +154,47 @@ class Clips(Dataset):
         rows = []
         with torch.random.fork_rng(devices=[]):
             for moment, frames in zip(moments, pictures, strict=True):
-                torch.manual_seed(int(rng.integers(2**62)))
+                torch.default_generator.manual_seed(int(rng.integers(2**62)))  # torch.manual_seed would seed GPUs too
                 rows.append(self.look(sample, moment, frames))
         stacked = {name: torch.stack([row[name] for row in rows]) for name in self.loads}
         return {**stacked, "target": torch.from_numpy(self.targets[index]), "index": index}
 
     def moments(self, sample: Sample, rng: np.random.Generator) -> list[Moment]:
-        """When the clips of a sample are."""
+        """When the clips of a sample are.
+
+        Raises:
+            VideoError: if it starts after its video ends.
+        """
         count = self.spec.frames
         if isinstance(sample.video, tuple):
             shown = len(sample.video)
             starts = rng.integers(shown, size=self.clips) if self.train else np.arange(1)
             return [Moment((start + np.arange(count)) % shown, 0.0, 0.0) for start in starts]
-        begin, end = sample.start or 0.0, sample.end
-        if end is None:
-            end = seconds_of(sample.video) if sample.video.exists() else skeletons_of(sample.skeletons).end
-        video = max(end - begin, 0.0)
+        alone = self.loads == ("skeleton",) and not sample.video.exists()
+        whole = skeletons_of(sample.skeletons).end if alone else seconds_of(sample.video)
+        begin, end = sample.start or 0.0, whole if sample.end is None else min(sample.end, whole)
+        if begin >= end:
+            raise VideoError(f"{sample.video} ends at {whole:.1f} s, before {sample.id} starts ({begin:.1f} s)")
+        video = end - begin
         clip = min(self.spec.seconds, video)
         begins = random_starts(video, clip, self.clips, rng) if self.train else even_starts(video, clip, self.clips)
         return [Moment(frame_times(begin + s, clip, count), begin + s, begin + s + clip) for s in begins]
 
     def pictures(self, sample: Sample, moments: Sequence[Moment]) -> list[np.ndarray]:
-        """The frames of each clip, uint8 `(T, H, W, 3)`, from one pass over the video."""
+        """The frames of each clip, uint8 `(T, H, W, 3)`, from one pass over the video.
+
+        Raises:
+            VideoError: if it can't be read.
+        """
         if isinstance(sample.video, tuple):
-            shown = np.stack([picture(path) for path in sample.video])
-            return [shown[moment.times] for moment in moments]
+            shown = [picture(path) for path in sample.video]
+            if len({each.shape for each in shown}) > 1:
+                raise VideoError(f"the pictures of {sample.id} differ in size: those shown in turn must not")
+            return [np.stack(shown)[moment.times] for moment in moments]
+        side = 2 * self.spec.size if self.train else MAX_SIDE
         every = np.unique(np.concatenate([moment.times for moment in moments]))
-        frames = frames_at(sample.video, every, max_side=2 * self.spec.size)
+        parts = np.split(every, np.flatnonzero(np.diff(every) > PAUSE) + 1)
+        frames = np.concatenate([frames_at(sample.video, part, max_side=side) for part in parts])
         return [frames[np.searchsorted(every, moment.times)] for moment in moments]
 
     def look(self, sample: Sample, moment: Moment, frames: np.ndarray | None) -> dict[str, Tensor]:
@@ -186,7 +204,7 @@ class Clips(Dataset):
         if self.train:
             view = random_view(size, self.train.scale, self.train.ratio, self.train.mirror)
         else:
-            view = View(0, 0, 1, 1) if frames is None else still_view(frames, self.spec.crop)
+            view = View(0, 0, 1, size[1] / size[0]) if frames is None else still_view(frames, self.spec.crop)
         row: dict[str, Tensor] = {}
         if person is not None:
             row["skeleton"] = self.skeleton(person, view, size)
@@ -215,7 +233,7 @@ class Clips(Dataset):
             return from_rgb(frames.transpose(0, 1)[None], "flow")[0]
         from amge.data.flow_cache import decode
 
-        step = (moment.end - moment.start) / self.spec.frames
+        step = max((moment.end - moment.start) / self.spec.frames, 0.002)  # the least that is kept
         whole, times = self.flow.get(sample.video, step)
         chosen = (np.searchsorted(times, moment.times + 1e-3, side="right") - 1).clip(0)
         moved = torch.from_numpy(decode(np.asarray(whole[chosen]))).permute(0, 3, 1, 2).contiguous()
@@ -227,9 +245,14 @@ class Clips(Dataset):
         assert sample.skeletons is not None
         if isinstance(sample.skeletons, tuple):
             path, row = sample.skeletons
-            return poses_of(path)[row][moment.times][None]
+            poses = poses_of(path)
+            if not isinstance(sample.video, tuple) or not 0 <= row < len(poses) or poses.shape[1] != len(sample.video):
+                raise VideoError(f"{path} holds poses {poses.shape}, none in row {row} for the pictures of {sample.id}")
+            return poses[row][moment.times][None]
         known = skeletons_of(sample.skeletons)
         if isinstance(sample.video, tuple):
+            if len(known.times) != len(sample.video):
+                raise VideoError(f"{sample.skeletons} has {len(known.times)} poses for {len(sample.video)} pictures")
             return known.keypoints[:, moment.times]
         chosen = (np.searchsorted(known.times, moment.times + 1e-3, side="right") - 1).clip(0)
         return known.keypoints[:, chosen]
@@ -280,8 +303,11 @@ def poses_of(path: Path) -> np.ndarray:
     """Poses `(n, pictures, V, 3)` of an npz."""
     try:
         with np.load(path, allow_pickle=False) as archive:
-            return archive["keypoints"].astype(np.float32)
-    except (OSError, KeyError, ValueError) as error:
+            poses = archive["keypoints"].astype(np.float32)
+            if poses.ndim != 4:
+                raise ValueError(f"expected (n, pictures, V, 3), got {poses.shape}")
+            return poses
+    except (OSError, KeyError, ValueError, *BROKEN) as error:
         raise VideoError(f"{path} holds no poses: {error}") from error
 
 

@@ -2,8 +2,9 @@
 
 import os
 import re
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,7 @@ def seconds_of(path: Path) -> float | None:
 def from_file(path: Path, head: bytes, max_side: int, start: float = 0.0) -> Generator[Shown, None, None]:
     """The frames of the video file `path`, which starts with the bytes `head`.
 
-    With a `start` (seconds) decoding begins at the last key frame before it, where the file can be searched.
+    With a `start` (seconds) decoding begins at a key frame before it, where the file can be searched.
     """
     count, time, end = 0, 0.0, 0.0
     try:
@@ -70,24 +71,24 @@ def from_file(path: Path, head: bytes, max_side: int, start: float = 0.0) -> Gen
             stream = _video_stream(path, container)
             declared = _declared_seconds(container, stream)
             total = declared or (container.duration / 1e6 if container.duration else None)
-            clock = _Clock(1 / float(stream.average_rate or 30), _seek(container, stream, start))
-            for packet in container.demux(stream):
-                try:
-                    frames = packet.decode()
-                except av.FFmpegError:
-                    if count:
-                        raise
-                    continue  # a recording that starts between key frames
-                for frame in frames:
-                    check_size(str(path), frame.width, frame.height)
-                    if count == 0:
-                        size = fit(frame.width * float(stream.sample_aspect_ratio or 1), frame.height, max_side)
-                        matrix = _display_matrix(frame)
-                    count += 1
-                    time = clock.tick(frame.time)
-                    shown = float((getattr(frame, "duration", None) or 0) * (frame.time_base or 0))
-                    end = time + (shown if 0 < shown <= _JUMP else clock.gap)
-                    yield Shown(time, end, total, partial(_picture, frame, size, matrix))
+            origin, frames = None, _decoded(container, stream)
+            if start >= FAR and {"mp4", "matroska"} & set(container.format.name.split(",")):
+                origin, frames = _searched(container, stream, start)
+                if origin is None:
+                    container.close()
+                    yield from from_file(path, head, max_side)
+                    return
+            clock = _Clock(1 / float(stream.average_rate or 30), origin)
+            for frame in frames:
+                check_size(str(path), frame.width, frame.height)
+                if count == 0:
+                    size = fit(frame.width * float(stream.sample_aspect_ratio or 1), frame.height, max_side)
+                    matrix = _display_matrix(frame)
+                count += 1
+                time = clock.tick(frame.time)
+                shown = float((getattr(frame, "duration", None) or 0) * (frame.time_base or 0))
+                end = time + (shown if 0 < shown <= _JUMP else clock.gap)
+                yield Shown(time, end, total, partial(_picture, frame, size, matrix))
             few = not stream.frames or count < 0.9 * stream.frames
     except av.FFmpegError as error:
         reason = error.strerror
@@ -130,16 +131,41 @@ def _video_stream(path: Path, container: Any) -> Any:
     return stream
 
 
-def _seek(container: Any, stream: Any, start: float) -> float | None:
-    """Moves to the last key frame before `start` (seconds) and says when the video begins; None where it can't move."""
-    searched = {"mp4", "matroska"} & set(container.format.name.split(","))
-    if start < FAR or not searched or stream.start_time is None:
-        return None
-    try:
-        container.seek(stream.start_time + int(start / stream.time_base), stream=stream, backward=True)
-    except av.FFmpegError:
-        return None
-    return float(stream.start_time * stream.time_base)
+def _decoded(container: Any, stream: Any) -> Iterator[Any]:
+    """The frames from where the file is."""
+    begun = False
+    for packet in container.demux(stream):
+        try:
+            frames = packet.decode()
+        except av.FFmpegError:
+            if begun:
+                raise
+            continue  # a recording that starts between key frames
+        begun = begun or bool(frames)
+        yield from frames
+
+
+def _searched(container: Any, stream: Any, start: float) -> tuple[float | None, Iterator[Any]]:
+    """When the first frame is stamped, and the frames from a key frame at or before `start` (seconds after it).
+
+    None where no such frame is found. Decoding tells, not the index: the first frame need not be stamped with the
+    stream's start, and what the index finds may be a key frame after `start`, whose leading frames can't be decoded.
+    """
+    first = next(_decoded(container, stream), None)
+    if first is None or first.time is None:
+        return None, iter(())
+    target, step = start, 1.0
+    while target > 0:
+        try:
+            container.seek(int((first.time + target) / stream.time_base), stream=stream, backward=True)
+            frames = _decoded(container, stream)
+            landed = next(frames, None)
+        except av.FFmpegError:
+            break
+        if landed and landed.time is not None and landed.key_frame and landed.time <= first.time + start:
+            return first.time, chain([landed], frames)
+        target, step = target - step, 2 * step
+    return None, iter(())
 
 
 def _declared_seconds(container: Any, stream: Any) -> float | None:

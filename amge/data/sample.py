@@ -36,7 +36,8 @@ class Sample:
         one_of("split", self.split, SPLITS)
         if not self.id:
             raise ValueError(f"a sample needs an id; {self.video} has none")
-        if self.start is not None and self.end is not None and not 0 <= self.start < self.end:
+        begin, end = self.start or 0.0, float("inf") if self.end is None else self.end
+        if not 0 <= begin < end:
             raise ValueError(f"{self.id}: expected 0 <= start < end in seconds, got {self.start} and {self.end}")
 
     @property
@@ -65,21 +66,29 @@ def fingerprint(samples: Sequence[Sample]) -> str:
 
 
 def leaks(samples: Iterable[Sample]) -> list[str]:
-    """Ways in which a test could profit from training, a line each: an unseen activity that is in `train`, and sources
-    that lie on both sides of a split. No lines: none."""
+    """Ways in which a test could profit from training, a line each: an unseen activity that is in `train`, and sources,
+    or else files, that lie on both sides of a split. No lines: none."""
     activities: dict[str, set[str]] = {}
     sources: dict[str, set[str]] = {}
+    files: dict[Path, dict[str, str]] = {}
     for sample in samples:
+        source = sample.source or sample.id
         activities.setdefault(sample.split, set()).add(sample.activity)
-        sources.setdefault(sample.source or sample.id, set()).add(sample.split)
+        sources.setdefault(source, set()).add(sample.split)
+        for path in sample.files:
+            files.setdefault(path, {})[source] = sample.split
     trained = activities.get("train", set())
     found = [
         f"activity {activity!r} is in train and in {split}"
         for split in ("val_unseen", "test_unseen")
         for activity in sorted(activities.get(split, set()) & trained)
     ]
+    shared = {source for source, splits in sources.items() if len(splits) > 1}
+    found += [f"source {source!r} is in {', '.join(sorted(sources[source]))}" for source in sources if source in shared]
     return found + [
-        f"source {source!r} is in {', '.join(sorted(splits))}" for source, splits in sources.items() if len(splits) > 1
+        f"file {path} is in {', '.join(sorted(set(sides.values())))}"
+        for path, sides in files.items()
+        if len(set(sides.values())) > 1 and not shared & sides.keys()
     ]
 
 

@@ -10,7 +10,6 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -187,22 +186,24 @@ def frames_at(
     Raises:
         VideoError: if it cannot be read.
     """
-    wanted = list(times)
-    if not wanted or any(b < a for a, b in pairwise(wanted)):
-        raise VideoError(f"expected ascending times, at least one, got {wanted}")
+    wanted = np.asarray(times, np.float64)
+    if wanted.ndim != 1 or not len(wanted) or not np.isfinite(wanted).all() or (np.diff(wanted) < 0).any():
+        raise VideoError(f"expected ascending times, at least one, got {times}")
     chosen: list[np.ndarray] = []
-    decoded = 0
-    with closing(_read(source, fps, max_side, wanted[0])) as stream:
+    before: Shown | None = None
+    with closing(_read(source, fps, max_side, float(wanted[0]))) as stream:
         for shown in stream:
-            decoded += 1
-            # a frame that ends within a rounding of the wanted time makes way for the next
-            if count := sum(time < shown.end - 1e-3 for time in wanted[len(chosen) :]):
-                chosen += [shown.image()] * count
-            if len(chosen) == len(wanted):
-                return np.stack(chosen)
-    with closing(_read(source, fps, max_side, wanted[0])) as stream:
-        last = next(islice(stream, decoded - 1, None)).image()
-    return np.stack(chosen + [last] * (len(wanted) - len(chosen)))
+            # what is on screen when the next frame comes within a rounding makes way for it
+            due = int(np.searchsorted(wanted, shown.time - 1e-3))
+            if before and due > len(chosen):
+                chosen += [before.image()] * (due - len(chosen))  # frames of FFmpeg stay whole while they are held
+                if due == len(wanted):
+                    break
+            before = shown
+        assert before is not None  # without a frame the stream raises
+        if len(chosen) < len(wanted):
+            chosen += [before.image()] * (len(wanted) - len(chosen))
+    return np.stack(chosen)
 
 
 def _read(source: object, fps: float, max_side: int, start: float = 0.0) -> Generator[Shown, None, None]:

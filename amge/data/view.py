@@ -29,8 +29,8 @@ class View:
     def video(self, frames: Tensor, size: int) -> Tensor:
         """uint8 `(T, 3, H, W)` to float32 `(T, 3, S, S)` of the same range, resized without aliasing."""
         height, width = frames.shape[-2:]
-        left, right = round(self.left * width), round((self.left + self.width) * width)
-        top, bottom = round(self.top * height), round((self.top + self.height) * height)
+        left, right = pixel(self.left * width), pixel((self.left + self.width) * width)
+        top, bottom = pixel(self.top * height), pixel((self.top + self.height) * height)
         right, bottom = max(right, left + 1), max(bottom, top + 1)
         crop = frames[..., max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)].float()
         padding = [max(-left, 0), max(right - width, 0), max(-top, 0), max(bottom - height, 0)]
@@ -73,6 +73,11 @@ class View:
             other = list(graph.mirrored())
             seen, there = seen[..., other, :], there[..., other, :]
         return np.where(there, seen, 0).astype(np.float32)
+
+
+def pixel(place: float) -> int:
+    """The nearest edge of a pixel; halves go to the even one, although a share of a picture is seldom half exactly."""
+    return round(round(place, 6))
 
 
 def random_view(

@@ -87,6 +87,13 @@ class TrainConfig:
             if not isinstance(value, (list, tuple)):
                 raise ValueError(f"{name} must be a list, got {value!r}")
             object.__setattr__(self, name, tuple(value))
+        for name in ("overrides", "data", "augment", "flow"):
+            value = getattr(self, name)
+            try:
+                plain = json.loads(json.dumps(value))
+            except TypeError as error:
+                raise ValueError(f"{name} must hold plain values, which a file can keep: {error}") from None
+            object.__setattr__(self, name, tuple(plain) if name == "data" else plain)
         if not self.data:
             raise ValueError("data lists no data set; give at least one, such as {name: synthetic, root: clips}")
         for source in self.data:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
+import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
@@ -20,8 +21,8 @@ LOGGERS = ("csv", "tensorboard")
 KEPT = ("last", "best")
 
 
-class SeedEpoch(Callback):
-    """All chance of an epoch depends on seed, epoch and process alone, so that a resumed run repeats a whole one.
+class SeedSteps(Callback):
+    """All chance in a step depends on seed, epoch, step and process alone: a resumed run repeats a whole one.
 
     Args:
         seed: of all chance.
@@ -34,7 +35,10 @@ class SeedEpoch(Callback):
     def on_train_epoch_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         if self.clips is not None:
             self.clips.epoch = trainer.current_epoch
-        torch.manual_seed(self.seed * 1000 + trainer.current_epoch + 1_000_003 * trainer.global_rank)
+
+    def on_train_batch_start(self, trainer: L.Trainer, module: L.LightningModule, batch: Any, index: int) -> None:
+        place = [self.seed, trainer.current_epoch, index, trainer.global_rank]
+        torch.manual_seed(int(np.random.SeedSequence(place).generate_state(1)[0]))
 
 
 class EpochSampler(DistributedSampler):
@@ -101,7 +105,7 @@ def fit(
     one_of("epoch to keep", keep, KEPT)
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", r".*(does not have many workers|in eval mode at the start|LeafSpec)")
-    callbacks: list[Callback] = [SeedEpoch(seed, clips), LearningRateMonitor("step")]
+    callbacks: list[Callback] = [SeedSteps(seed, clips), LearningRateMonitor("step")]
     if ema:
         callbacks.append(EMAWeightAveraging(decay=ema))
     callbacks.append(

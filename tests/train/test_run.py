@@ -1,0 +1,272 @@
+"""A whole run on a toy data set: stages, folder, resuming, processes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+pytest.importorskip("lightning")
+pytest.importorskip("sklearn")
+pytest.importorskip("matplotlib")
+
+import amge
+from amge.data.synthetic_set import prepare
+from amge.train.config import TrainConfig
+from amge.train.run import read_data, tokens_alone, train
+
+SPEC = {
+    "frames": 4,
+    "size": 32,
+    "activation": "sigmoid",
+    "backbone_args": {"embed_dim": 8, "depth": 2, "double_at": (1,)},
+}
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory):
+    """A prepared synthetic set with all splits."""
+    folder = tmp_path_factory.mktemp("data") / "clips"
+    prepare(folder, clips=80, frames=6, size=32, fps=4)
+    return folder
+
+
+def config(clips, **changes):
+    values = {
+        "model": "transm3e-tiny",
+        "overrides": SPEC,
+        "data": [{"name": "synthetic", "root": str(clips)}],
+        "epochs": [2, 1],
+        "batch_size": 8,
+        "lr": [1e-3, 1e-3],
+        "augment": {"operations": 0, "scale": [0.5, 1.0]},
+        "ema": 0.9,
+        "views": 1,
+        "workers": 0,
+        "accelerator": "cpu",
+    }
+    return TrainConfig.from_dict(values | changes)
+
+
+@pytest.fixture(scope="module")
+def trained(clips, tmp_path_factory):
+    out = tmp_path_factory.mktemp("run")
+    return out, train(config(clips), out)
+
+
+def test_the_run_folder_says_what_made_it(trained, clips):
+    out, model = trained
+    run = json.loads((out / "run.json").read_text())
+    assert run["config"]["seed"] == 0 and len(run["data"]) == 64
+    assert {"torch", "lightning", "amge"} <= run["starts"][0]["packages"].keys()
+    assert TrainConfig.from_yaml(out / "config.yaml") == config(clips)
+    for stage in ("main", "teacher", "student"):
+        assert (out / stage / "curves.png").stat().st_size > 5_000
+        assert {"last.ckpt", "metrics.csv", "model.safetensors", "config.json"} <= {
+            p.name for p in (out / stage).iterdir()
+        }
+    report = json.loads((out / "report" / "report.json").read_text())
+    assert set(report["splits"]) == {"val_seen", "val_unseen", "test_seen", "test_unseen"}
+    assert report["mean"]["val_a"] == pytest.approx(
+        (report["splits"]["val_seen"]["mAP"] + report["splits"]["val_unseen"]["mAP"]) / 2, abs=0.01
+    )
+    assert (out / "report" / "report.png").stat().st_size > 10_000
+
+
+def test_the_student_starts_from_the_main_model_and_ends_without_a_teacher(trained):
+    out, model = trained
+    assert not model.training and model.bank.banks == ("main", "receiver")
+    assert not any("sender" in key or "teacher" in key for key in model.state_dict())
+    again = amge.from_pretrained(out / "student")
+    clip = model.input_spec.example()
+    assert torch.equal(again(clip), model(clip))
+
+
+def test_validation_is_logged_by_split(trained):
+    out, _ = trained
+    header = (out / "student" / "metrics.csv").read_text().splitlines()[0].split(",")
+    assert {"loss", "train_classification", "train_distillation", "val_seen_mAP", "val_unseen_mAP"} <= set(header)
+
+
+def test_a_finished_run_is_loaded(trained, clips, monkeypatch):
+    out, model = trained
+    monkeypatch.setattr("amge.train.run.fit", None)
+    again = train(config(clips), out)
+    assert all(torch.equal(a, b) for a, b in zip(again.state_dict().values(), model.state_dict().values(), strict=True))
+    assert len(json.loads((out / "run.json").read_text())["starts"]) >= 2
+
+
+def test_a_folder_refuses_another_run(trained, clips):
+    out, _ = trained
+    with pytest.raises(ValueError, match="another lr"):
+        train(config(clips, lr=[1e-4, 1e-4]), out)
+    with pytest.raises(ValueError, match="another data"):
+        source = {"name": "synthetic", "root": str(clips), "exclude": ["squat"]}
+        train(replace(config(clips), data=(source,)), out)
+
+
+def run_of(config, out, **environment):
+    """A run in a process of its own, by the command line."""
+    path = out.with_suffix(".yaml")
+    path.write_text(config.to_yaml())
+    command = [sys.executable, "-m", "amge.cli", "train", str(path), "--out", str(out)]
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=os.environ | environment, text=True
+    )
+
+
+def weights(folder):
+    return amge.from_pretrained(folder).state_dict()
+
+
+def test_killed_in_the_middle_of_an_epoch_it_goes_on_to_the_same_weights(trained, clips, tmp_path):
+    """With workers, which fetch ahead, and SIGKILL, which nothing can catch."""
+    out = tmp_path / "run"
+    made = config(clips, workers=2, epochs=[2, 1])
+    process = run_of(made, out)
+    log = out / "main" / "metrics.csv"
+    deadline = time.monotonic() + 120
+    while not (out / "main" / "last.ckpt").exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    time.sleep(0.2)  # into the second epoch
+    process.kill()
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL, "it ended before it was killed"
+    assert not (out / "main" / "model.safetensors").exists() and not log.with_name("part").exists()
+    torch.load(out / "main" / "last.ckpt", weights_only=True)  # whole
+    resumed = run_of(made, out)
+    text = resumed.communicate(timeout=300)[0]
+    assert resumed.returncode == 0, text
+    for stage in ("main", "teacher", "student"):
+        for key, value in weights(trained[0] / stage).items():
+            assert torch.equal(weights(out / stage)[key], value), f"{stage}: {key}"
+
+
+def test_two_processes_are_one_with_twice_the_batch(clips, tmp_path):
+    """By torchrun, gloo; no chance inside the network, whose draws would differ between processes."""
+    still = SPEC | {"backbone_args": SPEC["backbone_args"] | {"drop_path": 0.0}, "head_args": {}}
+    still |= {"tokens": 4, "banks": ("main",), "fusion": None, "distill": None}
+    one = config(clips, overrides=still, batch_size=8, epochs=[2, 0], ema=0.0)
+    train(one, tmp_path / "one")
+    two = replace(one, batch_size=4, devices=2, strategy="ddp")
+    (tmp_path / "two.yaml").write_text(two.to_yaml())
+    launcher = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        "2",
+        "-m",
+        "amge.cli",
+    ]
+    done = subprocess.run(
+        [*launcher, "train", str(tmp_path / "two.yaml"), "--out", str(tmp_path / "two")],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    for key, value in weights(tmp_path / "one" / "main").items():
+        torch.testing.assert_close(weights(tmp_path / "two" / "main")[key], value, rtol=1e-3, atol=1e-4)  # of steps that sum to 1e-2
+
+
+def test_broken_videos_are_reported_and_training_goes_on(clips, tmp_path):
+    import shutil
+
+    copy = tmp_path / "clips"
+    shutil.copytree(clips, copy)
+    samples = read_data([{"name": "synthetic", "root": copy}])
+    broken = [sample for sample in samples if sample.split == "train"][:2] + [
+        sample for sample in samples if sample.split == "val_seen"
+    ][:1]
+    for sample in broken:
+        sample.video.write_bytes(sample.video.read_bytes()[:200])
+    alone = SPEC | {"banks": ("main",), "fusion": None, "distill": None}
+    train(config(copy, overrides=alone, epochs=[1, 0]), tmp_path / "run")
+    listed = (tmp_path / "run" / "main" / "broken.tsv").read_text()
+    assert [line.split("\t")[0] for line in listed.splitlines()] == sorted(sample.id for sample in broken)
+    report = json.loads((tmp_path / "run" / "report" / "report.json").read_text())
+    assert list(report["broken"]) == [broken[2].id]
+
+
+def test_a_full_disk_ends_it_with_one_line_and_the_last_checkpoint_whole(clips, tmp_path):
+    """A limit on the size of files stands in for the disk: the second checkpoint does not fit."""
+    out = tmp_path / "run"
+    made = config(clips, epochs=[2, 0], overrides=SPEC | {"banks": ("main",), "fusion": None, "distill": None})
+    (tmp_path / "run.yaml").write_text(made.to_yaml())
+    code = """
+import resource, signal
+from amge.cli import app
+from amge.train.loop import SeedSteps
+
+def fill(self, trainer, module):
+    if trainer.current_epoch == 1:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+
+SeedSteps.on_train_epoch_start = fill
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+app()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, "train", str(tmp_path / "run.yaml"), "--out", str(out)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert done.stderr.strip().splitlines()[-1].startswith("error: ") and "Traceback" not in done.stderr
+    assert torch.load(out / "main" / "last.ckpt", weights_only=True)["epoch"] == 0
+    assert not (out / "main" / "model.safetensors").exists()
+
+
+def test_bad_configs(clips, tmp_path):
+    with pytest.raises(ValueError, match="did you mean 'batch_size'"):
+        TrainConfig.from_dict({"batchsize": 3})
+    with pytest.raises(ValueError, match="needs a name and a root"):
+        config(clips, data=[{"name": "synthetic"}])
+    with pytest.raises(ValueError, match="epochs must be a list"):
+        config(clips, epochs=3)
+    with pytest.raises(ValueError, match="two numbers, of stage 1"):
+        config(clips, epochs=[3])
+    with pytest.raises(ValueError, match="unknown model 'transm3e-tinny'"):
+        config(clips, model="transm3e-tinny")
+    with pytest.raises(ValueError, match="unknown augmentation 'flip'"):
+        config(clips, augment={"flip": 1})
+    with pytest.raises(ValueError, match="'pairing': 1"):
+        config(clips, clips=1)
+    with pytest.raises(ValueError, match="make no batch"):
+        train(config(clips, batch_size=500), tmp_path / "run")
+    with pytest.raises(ValueError, match="unknown init 'imagnet'"):
+        train(config(clips, init="imagnet"), tmp_path / "init")
+
+
+def test_leaks_between_data_sets_are_refused(clips, prepared, tmp_path):
+    (tmp_path / "labels.csv").write_text("video,regions,activity,split\nx.mp4,chest,lunge,train\n")
+    sources = [{"name": "synthetic", "root": str(clips)}, {"name": "folder", "root": str(tmp_path)}]
+    with pytest.raises(ValueError, match=r"'lunge' is in train and in .*exclude"):
+        read_data(sources)
+    assert read_data([sources[0], sources[1] | {"exclude": ["lunge"]}])
+
+
+def test_tokens_alone():
+    spec = amge.spec("transm3e-small")
+    main, teacher = tokens_alone(spec, "rgb"), tokens_alone(spec, "rgb_diff")
+    assert (main.banks, main.fusion, main.distill, main.modality) == (("main",), None, None, "rgb")
+    assert (teacher.banks, teacher.fusion, teacher.modality) == (("sender",), None, "rgb_diff")
+
+
+def test_a_config_is_the_same_after_yaml(clips, tmp_path):
+    made = config(clips, flow={"folder": "flow", "max_gb": 1.0}, logs=["csv", "tensorboard"])
+    (tmp_path / "run.yaml").write_text(made.to_yaml())
+    again = TrainConfig.from_yaml(tmp_path / "run.yaml")
+    assert json.loads(json.dumps(asdict(again))) == json.loads(json.dumps(asdict(made)))
+    assert again.spec() == made.spec()
