@@ -53,7 +53,7 @@ def config(table: int, photos: str, clips: str, seed: int) -> TrainConfig:
     common: dict[str, Any] = {"data": data, "seed": seed, "clips": 1, "views": 1, "workers": 0, "validate_every": 100}
     common["augment"] = {"scale": (0.4, 1.0), "operations": 0, "erase": 0.0}
     if table == 3:
-        overrides = {"pairing": 1, "frames": 4, "size": 112}
+        overrides = {"pairing": 1, "frames": 2, "size": 112}
         common |= {"batch_size": 32, "epochs": (10, 4), "freeze": ("backbone.encoder",), "precision": "bf16-mixed"}
         return replace(preset("open-exercise", photos), overrides=overrides, **common)
     common |= {"batch_size": 16, "epochs": (5, 2), "lr": (1e-3, 3e-4), "ema": 0.98}

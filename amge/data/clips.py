@@ -302,7 +302,7 @@ def seconds_of(video: Path) -> float:
 def poses_of(path: Path) -> np.ndarray:
     """Poses `(n, pictures, V, 3)` of an npz."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             poses = archive["keypoints"].astype(np.float32)
             if poses.ndim != 4:
                 raise ValueError(f"expected (n, pictures, V, 3), got {poses.shape}")

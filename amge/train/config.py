@@ -112,7 +112,8 @@ class TrainConfig:
         for name in ("ema", "warmup"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} must lie in 0..1, 1 left out, got {getattr(self, name)!r}")
-        if self.clips > 2 or (self.clips == 1 and self.spec().distill and self.spec().pairing != 1):
+        spec = self.spec()
+        if self.clips > 2 or (self.clips == 1 and spec.distill and spec.pairing != 1):
             raise ValueError(
                 f"clips is 1 or 2, and 1 with a teacher only for overrides={{'pairing': 1}}; got {self.clips}"
             )

@@ -44,7 +44,7 @@ class SeedSteps(Callback):
 class EpochSampler(DistributedSampler):
     """Shuffled `(epoch, index)` pairs of this process's share: workers learn the epoch whenever they were started.
 
-    Lightning asks for the loader before it says which epoch a resumed run is in, hence `epoch`.
+    Lightning starts a resumed run's first workers before it tells the sampler the epoch, hence `epoch`.
     """
 
     def __init__(self, clips: Any, processes: int, rank: int, seed: int, epoch: int) -> None:
@@ -104,10 +104,12 @@ def fit(
     """
     one_of("epoch to keep", keep, KEPT)
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    warnings.filterwarnings("ignore", r".*(does not have many workers|in eval mode at the start|LeafSpec)")
+    warnings.filterwarnings(
+        "ignore", r".*(does not have many workers|in eval mode at the start|logging interval|LeafSpec)"
+    )
     callbacks: list[Callback] = [SeedSteps(seed, clips), LearningRateMonitor("step")]
     if ema:
-        callbacks.append(EMAWeightAveraging(decay=ema))
+        callbacks.append(EMAWeightAveraging(decay=ema, use_buffers=False))  # it would average whole numbers as well
     callbacks.append(
         ModelCheckpoint(folder, filename="last", enable_version_counter=False, save_on_train_epoch_end=True)
     )

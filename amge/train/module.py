@@ -58,7 +58,8 @@ class Training(L.LightningModule):
         loss: `bce` or `asymmetric`.
         lr: learning rate at its peak.
         weight_decay: of matrices.
-        warmup: share of all steps in which the learning rate rises.
+        warmup: steps in which the learning rate rises.
+        steps: in all, for the cosine schedule.
         clips: of each video in a batch.
         frozen: names of parts, such as `backbone.encoder`, that neither learn nor leave eval mode.
         validation: names of the validation sets, in the order of their loaders.
@@ -74,14 +75,15 @@ class Training(L.LightningModule):
         loss: str = "bce",
         lr: float = 1e-4,
         weight_decay: float = 0.05,
-        warmup: float = 0.0,
+        warmup: int = 0,
+        steps: int = 1000,
         clips: int = 1,
         frozen: Sequence[str] = (),
         validation: Sequence[str] = (),
     ) -> None:
         super().__init__()
         self.objective = Objective(model, Teacher(teacher) if teacher else None, loss)
-        self.lr, self.weight_decay, self.warmup, self.clips = lr, weight_decay, warmup, clips
+        self.lr, self.weight_decay, self.warmup, self.steps, self.clips = lr, weight_decay, warmup, steps, clips
         known = dict(model.named_modules())
         if unknown := [name for name in frozen if name not in known]:
             raise ValueError(f"there is no part {unknown[0]!r} to freeze; parts are {', '.join(list(known)[1:8])}, ...")
@@ -163,6 +165,5 @@ class Training(L.LightningModule):
                 groups[0.0 if parameter.ndim < 2 or name in spared else self.weight_decay].append(parameter)
         decayed = [{"params": each, "weight_decay": decay} for decay, each in groups.items() if each]
         optimizer = torch.optim.AdamW(decayed, lr=self.lr)
-        steps = int(self.trainer.estimated_stepping_batches)
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, cosine(round(self.warmup * steps), steps))
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, cosine(self.warmup, self.steps))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

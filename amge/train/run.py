@@ -111,7 +111,8 @@ class Data(L.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader:
         trainer: Any = self.trainer
-        sampler = EpochSampler(self.train, trainer.world_size, trainer.global_rank, self.seed, trainer.current_epoch)
+        epoch = trainer.fit_loop.epoch_progress.current.processed  # current_epoch is still 0 in a resumed run
+        sampler = EpochSampler(self.train, trainer.world_size, trainer.global_rank, self.seed, epoch)
         return DataLoader(self.train, sampler=sampler, drop_last=True, **self.options)
 
     def val_dataloader(self) -> list[DataLoader]:
@@ -192,13 +193,16 @@ class Run:
         processes = config.devices * config.nodes
         if len(train) < config.batch_size * processes:
             raise ValueError(f"{len(train)} videos make no batch of {config.batch_size} for {processes} process(es)")
+        batches = len(train) // processes // config.batch_size
+        steps = config.epochs[number] * -(-batches // config.accumulate)
         module = Training(
             model,
             teacher,
             config.loss,
             config.lr[number],
             config.weight_decay,
-            config.warmup,
+            round(config.warmup * steps),
+            steps,
             config.clips,
             config.freeze,
             tuple(validation),
@@ -212,6 +216,7 @@ class Run:
             ema=config.ema,
             keep=config.keep if validation else "last",
             logs=config.logs,
+            log_every_n_steps=min(10, max(batches, 1)),
             gradient_clip_val=config.clip or None,
             accumulate_grad_batches=config.accumulate,
             check_val_every_n_epoch=config.validate_every,

@@ -7,7 +7,9 @@ from amge.data.sample import Sample, combined, fingerprint, leaks, of_split
 
 
 def sample(id, split="train", activity="squat", video=None, **others):
-    return Sample(id=id, video=video or Path(f"{id}.mp4"), regions=("gluteus",), activity=activity, split=split, **others)
+    return Sample(
+        id=id, video=video or Path(f"{id}.mp4"), regions=("gluteus",), activity=activity, split=split, **others
+    )
 
 
 @pytest.mark.parametrize(

@@ -66,9 +66,7 @@ def whole(path):
 MAKE = {
     "mp4": lambda at: encode(at / "a.mp4", "libx264"),
     "mp4 of B-frames": lambda at: encode(at / "a.mp4", "libx264", of_codec={"x264-params": REGULAR}),
-    "mp4 of open groups": lambda at: encode(
-        at / "a.mp4", "libx264", of_codec={"x264-params": f"open-gop=1:{REGULAR}"}
-    ),
+    "mp4 of open groups": lambda at: encode(at / "a.mp4", "libx264", of_codec={"x264-params": f"open-gop=1:{REGULAR}"}),
     "hevc": lambda at: encode(
         at / "a.mp4", "libx265", of_codec={"x265-params": "keyint=20:min-keyint=20:log-level=none"}
     ),

@@ -1,5 +1,6 @@
 """A whole run on a toy data set: stages, folder, resuming, processes."""
 
+import csv
 import json
 import os
 import signal
@@ -18,7 +19,10 @@ pytest.importorskip("sklearn")
 pytest.importorskip("matplotlib")
 
 import amge
+from amge.data.sample import of_split
 from amge.data.synthetic_set import prepare
+from amge.evaluate import predictions
+from amge.metrics import mean_average_precision
 from amge.train.config import TrainConfig
 from amge.train.run import read_data, tokens_alone, train
 
@@ -93,6 +97,11 @@ def test_validation_is_logged_by_split(trained):
     out, _ = trained
     header = (out / "student" / "metrics.csv").read_text().splitlines()[0].split(",")
     assert {"loss", "train_classification", "train_distillation", "val_seen_mAP", "val_unseen_mAP"} <= set(header)
+    rows = csv.DictReader((out / "student" / "metrics.csv").read_text().splitlines())
+    (row,) = [row for row in rows if row["val_seen_mAP"]]
+    found = predictions(amge.from_pretrained(out / "student"), of_split(read_data(config(clips).data), "val_seen"), 1)
+    expected = 100 * mean_average_precision(found.targets, found.probabilities)
+    assert float(row["val_seen_mAP"]) == pytest.approx(expected, abs=0.01)
 
 
 def test_a_finished_run_is_loaded(trained, clips, monkeypatch):
