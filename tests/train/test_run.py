@@ -42,11 +42,11 @@ def clips(tmp_path_factory):
     return folder
 
 
-def config(clips, **changes):
+def config(folder, **changes):
     values = {
         "model": "transm3e-tiny",
         "overrides": SPEC,
-        "data": [{"name": "synthetic", "root": str(clips)}],
+        "data": [{"name": "synthetic", "root": str(folder)}],
         "epochs": [2, 1],
         "batch_size": 8,
         "lr": [1e-3, 1e-3],

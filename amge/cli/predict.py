@@ -1,12 +1,8 @@
-"""The command line: `amge predict`, `amge list`, `amge info`, `amge skeletons`.
-
-Exit codes: 0 all done, 2 something could not be used (one line on standard error says what).
-"""
+"""`amge predict`."""
 
 import csv
 import io
 import json
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -19,18 +15,10 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
-from amge.cli_data import app as data
-from amge.cli_train import evaluate, train
+from amge.cli.shared import ModelOption, complain, load, one_line_errors
 
-app = typer.Typer(
-    add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__.split("\n")[0]
-)
-app.add_typer(data, name="data")
-app.command()(train)
-app.command("eval")(evaluate)
 out, err = Console(), Console(stderr=True)
 
-ModelOption = Annotated[str, typer.Option(help="A name from `amge list`, or the folder of a checkpoint.")]
 BAR = 24
 DRAWN = 8
 """Frames of a pose model's clip in its picture."""
@@ -76,35 +64,6 @@ def ranked(probabilities: dict[str, float]) -> list[tuple[str, float]]:
     return sorted(probabilities.items(), key=lambda item: -item[1])
 
 
-@contextmanager
-def one_line_errors() -> Iterator[None]:
-    """Turn what a user can mend into one line and exit code 2; anything else is a bug and shows itself."""
-    try:
-        yield
-    except (ValueError, OSError, ImportError) as error:
-        complain(error)
-        raise typer.Exit(2) from None
-
-
-def complain(error: Exception) -> None:
-    typer.echo(f"error: {' '.join(str(error).split())}", err=True)
-
-
-def load(model: str) -> Any:
-    """A model with trained weights, by name or folder."""
-    import amge
-
-    return amge.from_pretrained(model) if is_path(model) else amge.build(model, pretrained=True)
-
-
-def is_path(model: str) -> bool:
-    """Whether `--model` means a folder; a known name does not, even where a file is called the same."""
-    import amge
-
-    return model not in amge.list_models() and (os.path.exists(model) or os.sep in model)
-
-
-@app.command()
 def predict(
     videos: Annotated[
         list[str],
@@ -323,58 +282,3 @@ def table(result: Result) -> None:
         out.print(timeline)
     for other in result.others:
         table(other)
-
-
-@app.command("list")
-def list_command(pattern: Annotated[str, typer.Argument(help="Shell-style pattern.")] = "*") -> None:
-    """List the models, and those with trained weights as NAME.TAG."""
-    import amge
-
-    with one_line_errors():
-        rows = Table(box=None, pad_edge=False)
-        for column in ("name", "input", "weights", "licence of weights"):
-            rows.add_column(column, no_wrap=True)
-        for name in amge.list_models(pattern):
-            spec = amge.spec(name)
-            size = "" if spec.modality == "skeleton" else f" x {spec.size} x {spec.size}"
-            shape = f"{spec.frames}{size}, {spec.modality}"
-            rows.add_row(name, shape, "shipped" if spec.tag else "–", spec.licence or "–")
-        out.print(rows)
-
-
-@app.command()
-def skeletons(
-    source: Annotated[Path, typer.Argument(help="Pickle of a skeleton data set (PYSKL, MMAction2).")],
-    out: Annotated[Path, typer.Argument(help="New folder.")],
-    allow_pickle: Annotated[
-        bool, typer.Option("--allow-pickle", help="Open the pickle; whatever is not an array in it is refused.")
-    ] = False,
-    fps: Annotated[float, typer.Option(help="Frames a second.")] = 30.0,
-) -> None:
-    """Convert a pickled skeleton data set to npz files, once."""
-    from amge.convert.skeletons import from_pickle
-
-    with one_line_errors():
-        typer.echo(f"{from_pickle(source, out, allow_pickle, fps)} samples in {out}")
-
-
-@app.command()
-def info(
-    name: Annotated[str, typer.Argument(help="A name from `amge list`, or the folder of a checkpoint.")],
-) -> None:
-    """Print the spec of a model and its size, as JSON."""
-    import torch
-
-    import amge
-    from amge.hub.local import read_spec
-
-    with one_line_errors():
-        spec = read_spec(Path(name)) if is_path(name) else amge.spec(name)
-        with torch.device("meta"):
-            network = amge.assemble(spec)
-        parameters = sum(p.numel() for p in network.parameters())
-        typer.echo(json.dumps({"parameters": parameters, **json.loads(spec.to_json())}, indent=2))
-
-
-if __name__ == "__main__":
-    app()

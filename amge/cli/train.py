@@ -7,7 +7,8 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from amge.cli_data import Name, Root, TableOption, one_line_errors, options_of
+from amge.cli.data import Name, Root, TableOption, options_of
+from amge.cli.shared import load, one_line_errors
 
 out = Console()
 
@@ -18,7 +19,8 @@ def train(
     data: Annotated[Path | None, typer.Option(help="Folder of the data of a preset.")] = None,
     run: Annotated[Path | None, typer.Option("--out", help="Run folder; run again to go on after a cut.")] = None,
     change: Annotated[
-        list[str] | None, typer.Option("--set", help="Replace a field, as in `--set epochs=[4,2]`.", metavar="FIELD=YAML")
+        list[str] | None,
+        typer.Option("--set", help="Replace a field, as in `--set epochs=[4,2]`.", metavar="FIELD=YAML"),
     ] = None,
     show: Annotated[bool, typer.Option("--print", help="Print the config as YAML and end.")] = False,
 ) -> None:
@@ -69,7 +71,8 @@ def evaluate(
     ] = None,
     views: Annotated[int, typer.Option(min=1, help="Clips of each video, evenly spread.")] = 5,
     threshold: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Probability from which a region is active; default: the model's.")
+        float | None,
+        typer.Option(min=0, max=1, help="Probability from which a region is active; default: the model's."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     batch_size: Annotated[int, typer.Option(min=1, help="Videos a step.")] = 8,
@@ -78,7 +81,6 @@ def evaluate(
 ) -> None:
     """Test a model on a data set: mAP by split and region, F1 and calibration."""
     with one_line_errors():
-        from amge.cli import load
         from amge.data.datasets import load_samples
         from amge.data.sample import SPLITS, of_split
 

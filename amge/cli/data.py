@@ -12,6 +12,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
+from amge.cli.shared import one_line_errors
+
 app = typer.Typer(no_args_is_help=True, help="Check, count and prepare data sets.")
 prepare = typer.Typer(no_args_is_help=True, help="Make a data set ready, in a folder.")
 app.add_typer(prepare, name="prepare")
@@ -30,16 +32,6 @@ ListsOption = Annotated[Path | None, typer.Option(help="Folder of the official M
 UnseenOption = Annotated[str | None, typer.Option(help="Unseen activities, separated by commas.")]
 PickleOption = Annotated[bool, typer.Option("--allow-pickle", help="Open list files that are pickles.")]
 JsonOption = Annotated[Path | None, typer.Option("--json", help="Write all of it to this file.")]
-
-
-@contextmanager
-def one_line_errors() -> Iterator[None]:
-    """Turn what a user can mend into one line and exit code 2."""
-    try:
-        yield
-    except (ValueError, OSError, ImportError) as error:
-        typer.echo(f"error: {' '.join(str(error).split())}", err=True)
-        raise typer.Exit(2) from None
 
 
 def options_of(unseen: str | None, **options: Any) -> dict[str, Any]:

@@ -1,0 +1,22 @@
+"""The command line.
+
+Exit codes: 0 all done, 2 something could not be used (one line on standard error says what).
+"""
+
+import typer
+
+from amge.cli.data import app as data
+from amge.cli.predict import predict
+from amge.cli.show import info, list_models, skeletons
+from amge.cli.train import evaluate, train
+
+app = typer.Typer(
+    add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="Muscles at work, from video."
+)
+app.command()(predict)
+app.command("list")(list_models)
+app.command()(info)
+app.command()(train)
+app.command("eval")(evaluate)
+app.add_typer(data, name="data")
+app.command()(skeletons)

@@ -1,0 +1,5 @@
+"""`python -m amge.cli`."""
+
+from amge.cli import app
+
+app()
