@@ -286,7 +286,7 @@ def test_a_test_skeleton_is_what_the_model_makes_of_the_file(tmp_path):
     model = amge.build("st-gcn-tiny", frames=8)
     rng = np.random.default_rng(0)
     one = np.concatenate([rng.uniform(0, (300, 100), (20, 17, 2)), np.ones((20, 17, 1))], axis=-1)  # wider than high
-    bystander = one * (0.2, 0.2, 1)
+    bystander = one[::-1] * (0.2, 0.2, 1)
     np.savez(tmp_path / "a.npz", keypoints=np.stack([bystander, one]), fps=10)
     gone = [sample(tmp_path / "gone.mp4", skeletons=tmp_path / "a.npz")]  # skeletons alone will do
     clips = Clips(gone, model.spec, ("skeleton",), graph=model.backbone.graph, joints=17)

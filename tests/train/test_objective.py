@@ -1,10 +1,13 @@
+import math
+
 import pytest
 import torch
 from torch.nn import functional as F
 
 import amge
 from amge.distill import Teacher
-from amge.train.objective import Objective, classification_loss
+from amge.train.losses import asymmetric_loss, classification_loss
+from amge.train.objective import Objective
 
 
 def test_the_papers_loss_is_bce_on_a_softmax():
@@ -107,3 +110,28 @@ def test_a_look_up_model_learns_activities():
             "mvitv2-tiny", head="look-up", head_args={"activities": activities}, activation="sigmoid", distill="logits"
         )
     assert model.head.classifier.projection.weight.grad.abs().sum() > 0
+
+
+def test_asymmetric_loss_by_hand():
+    logits, target = torch.tensor([[0.0, 2.0]]), torch.tensor([[1.0, 0.0]])
+    p = torch.sigmoid(logits)[0].tolist()
+    shifted = p[1] - 0.05
+    expected = -((1 - p[0]) * math.log(p[0]) + shifted**4 * math.log(1 - shifted))
+    assert asymmetric_loss(logits, target).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_asymmetric_loss_without_focus_and_margin_is_bce():
+    logits, target = torch.randn(4, 5), (torch.rand(4, 5) > 0.5).float()
+    expected = 5 * F.binary_cross_entropy_with_logits(logits, target)
+    torch.testing.assert_close(asymmetric_loss(logits, target, 0, 0, 0), expected)
+
+
+def test_asymmetric_loss_takes_sigmoids():
+    model = amge.build("mvitv2-tiny", activation="sigmoid")
+    clip, target = model.input_spec.example(2), torch.zeros(2, 20)
+    loss = Objective(model.eval(), loss="asymmetric")(clip, target)["classification"]
+    torch.testing.assert_close(loss, asymmetric_loss(model(clip), target))
+    with pytest.raises(ValueError, match="one of sigmoids, the model has a softmax"):
+        Objective(amge.build("mvitv2-tiny"), loss="asymmetric")
+    with pytest.raises(ValueError, match="unknown loss 'focal'"):
+        Objective(model, loss="focal")

@@ -8,9 +8,7 @@ import subprocess
 import sys
 import time
 from dataclasses import asdict, replace
-from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
@@ -66,7 +64,7 @@ def trained(clips, tmp_path_factory):
 
 
 def test_the_run_folder_says_what_made_it(trained, clips):
-    out, model = trained
+    out, _ = trained
     run = json.loads((out / "run.json").read_text())
     assert run["config"]["seed"] == 0 and len(run["data"]) == 64
     assert {"torch", "lightning", "amge"} <= run["starts"][0]["packages"].keys()
@@ -185,7 +183,9 @@ def test_two_processes_are_one_with_twice_the_batch(clips, tmp_path):
     )
     assert done.returncode == 0, done.stdout + done.stderr
     for key, value in weights(tmp_path / "one" / "main").items():
-        torch.testing.assert_close(weights(tmp_path / "two" / "main")[key], value, rtol=1e-3, atol=1e-4)  # of steps that sum to 1e-2
+        torch.testing.assert_close(
+            weights(tmp_path / "two" / "main")[key], value, rtol=1e-3, atol=1e-4
+        )  # of steps that sum to 1e-2
 
 
 def test_broken_videos_are_reported_and_training_goes_on(clips, tmp_path):
