@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -137,6 +138,77 @@ def spread(values: Mapping[str, float]) -> str:
     """Mean and standard deviation over the seeds."""
     numbers = list(values.values())
     return f"{mean(numbers):.1f} ± {stdev(numbers):.1f}" if len(numbers) > 1 else f"{numbers[0]:.1f}"
+
+
+TITLES = {2: "Models against one another", 3: "The parts of TransM³E, one by one"}
+INTRODUCTION = """# Results on data that is open to all
+
+`benchmarks/train_tables.py` trains and writes this page. The data are the [open exercise
+photographs](open_exercise.md) (562 pairs to train on, 82 of seen and 72 of unseen families to test on) together with
+600 rendered clips ([`amge data prepare synthetic`](data.md), 96 pixels, 32 frames; those of families that the
+photographs hold back are left out). Each number is mAP in percent: mean and standard deviation over the seeds, which
+draw the weights, the order and the augmentation, not the data. `val_a` is the mean of the photographs' two columns.
+With 82 and 72 photographs a bootstrap interval of one such number is some ±9 wide, so what is said of one model against
+another holds for these samples alone. The training is short, for a CPU: these numbers compare, they are not what the
+models can do. The shipped weights, trained longer, are on the [README](../README.md).
+"""
+COMMENTS = {
+    2: """
+All networks are the `-tiny` ones, clips of 8 frames of 64², random weights at the start, {epochs} epochs in two stages;
+`transm3e-tiny` has a teacher besides. Skeleton models see the joints in the photographs, that are MediaPipe's, and the
+exact ones of the rendered figures. `random`, `all-ones` and `all-zeros` look at nothing, and are the floor.""",
+    3: """
+TransM³E-lite on two frames of 112², its EfficientNet-Lite0 frozen as ImageNet left it, {epochs} epochs: every row
+starts stage 2 from the stage 1 model with as many tokens, and trains as long. The last row is not in the paper: it
+tells what comes from the second bank and its fusion alone.""",
+}
+
+
+def val_a(columns: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    """Mean of seen and unseen photographs, by seed."""
+    seen, unseen = columns["photos val_seen"], columns["photos val_unseen"]
+    return {seed: (seen[seed] + unseen[seed]) / 2 for seed in seen}
+
+
+def noise(rows: Mapping[str, Any]) -> Iterator[str]:
+    """Which steps from a row to the next are larger than chance."""
+    names = list(rows)
+    for before, after in pairwise(names):
+        one, other = (val_a(rows[name]["mAP"]) for name in (before, after))
+        seeds = sorted(one.keys() & other.keys())
+        gains = [other[seed] - one[seed] for seed in seeds]
+        if len(gains) < 2:
+            continue
+        error = stdev(gains) / len(gains) ** 0.5
+        verdict = "more than chance" if abs(mean(gains)) > 2 * error and error else "within chance"
+        if len({gain > 0 for gain in gains}) > 1:
+            verdict = "within chance"
+        each = ", ".join(f"{gain:+.1f}" for gain in gains)
+        yield f"- {before} → {after}: {mean(gains):+.1f} ({each} by seed), {verdict}"
+
+
+def markdown() -> Iterator[str]:
+    """The page docs/results.md, from the JSON files."""
+    yield from INTRODUCTION.splitlines()
+    for table in (3, 2):
+        content = json.loads((RESULTS / f"table_{table}.json").read_text())
+        seeds = max(len(row["mAP"][COLUMNS[0]]) for row in content["rows"].values())
+        epochs = " + ".join(map(str, content["config"]["epochs"]))
+        yield from ("", f"## {TITLES[table]} (as in Table {table} of the paper)")
+        yield from COMMENTS[table].format(epochs=epochs).splitlines()
+        yield from (f"{seeds} seeds, {content['date']}, torch {content['torch']}.", "")
+        yield "| | parameters (M) | val_seen | val_unseen | val_a | rendered, seen | rendered, unseen |"
+        yield "|---|---|---|---|---|---|---|"
+        for name, row in content["rows"].items():
+            columns = [row["mAP"][COLUMNS[0]], row["mAP"][COLUMNS[1]], val_a(row["mAP"])]
+            columns += [row["mAP"][column] for column in COLUMNS[2:]]
+            yield f"| {name} | {row['parameters'] / 1e6:.2f} | {' | '.join(spread(column) for column in columns)} |"
+        if table == 3:
+            yield from (
+                "",
+                "Steps of `val_a` from row to row, seed by seed; more than chance: all seeds agree, and the",
+            )
+            yield from ("mean is over twice its standard error.", "", *noise(content["rows"]))
 
 
 def main() -> None:

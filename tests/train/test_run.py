@@ -8,9 +8,11 @@ import subprocess
 import sys
 import time
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
 pytest.importorskip("lightning")
 pytest.importorskip("sklearn")
@@ -22,6 +24,7 @@ from amge.data.synthetic_set import prepare
 from amge.evaluate import predictions
 from amge.metrics import mean_average_precision
 from amge.train.config import TrainConfig
+from amge.train.presets import PRESETS, preset
 from amge.train.run import read_data, tokens_alone, train
 
 SPEC = {
@@ -256,6 +259,20 @@ def test_bad_configs(clips, tmp_path):
         train(config(clips, batch_size=500), tmp_path / "run")
     with pytest.raises(ValueError, match="unknown init 'imagnet'"):
         train(config(clips, init="imagnet"), tmp_path / "init")
+
+
+def test_the_config_in_the_docs():
+    import re
+
+    page = (Path(__file__).parents[2] / "docs" / "training.md").read_text()
+    made = TrainConfig.from_dict(yaml.safe_load(re.search(r"```yaml\n(.*?)```", page, re.S)[1]))
+    assert made.model == "transm3e-tiny" and made.data[1]["exclude"] == ["lunge"]
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_fit_their_models(name):
+    made = preset(name, "DATA")
+    assert made.spec().arch == made.model and TrainConfig.from_dict(yaml.safe_load(made.to_yaml())) == made
 
 
 def test_leaks_between_data_sets_are_refused(clips, prepared, tmp_path):
