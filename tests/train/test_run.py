@@ -94,7 +94,7 @@ def test_the_student_starts_from_the_main_model_and_ends_without_a_teacher(train
     assert torch.equal(again(clip), model(clip))
 
 
-def test_validation_is_logged_by_split(trained):
+def test_validation_is_logged_by_split(trained, clips):
     out, _ = trained
     header = (out / "student" / "metrics.csv").read_text().splitlines()[0].split(",")
     assert {"loss", "train_classification", "train_distillation", "val_seen_mAP", "val_unseen_mAP"} <= set(header)
