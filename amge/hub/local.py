@@ -29,6 +29,7 @@ def save_pretrained(model: "MuscleModel", folder: str | Path, dtype: torch.dtype
 
     Raises:
         ValueError: if the model has no spec, or its spec would build other parameters than it has.
+        OSError: if the folder can't be written.
     """
     from amge.builder import assemble
 
@@ -50,7 +51,10 @@ def save_pretrained(model: "MuscleModel", folder: str | Path, dtype: torch.dtype
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
-        save_file(state, Path(scratch) / WEIGHTS, metadata={"format": "pt"})
+        try:
+            save_file(state, Path(scratch) / WEIGHTS, metadata={"format": "pt"})
+        except SafetensorError as error:
+            raise OSError(f"{folder / WEIGHTS} could not be written: {error}") from None
         (Path(scratch) / CONFIG).write_text(model.spec.to_json())
         shutil.copymode(Path(scratch) / CONFIG, Path(scratch) / WEIGHTS)  # safetensors lets only the owner read
         for name in (WEIGHTS, CONFIG):

@@ -1,6 +1,7 @@
 """The loop that every recipe runs: Lightning, with chance that depends on the epoch alone, so that cut runs go on."""
 
 import logging
+import os
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
+from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch.utils.data import DistributedSampler
 
 from amge.errors import one_of
@@ -55,8 +57,32 @@ class EpochSampler(DistributedSampler):
         return ((self.epoch, index) for index in super().__iter__())
 
 
+class WholeCheckpoints(TorchCheckpointIO):
+    """Writes a checkpoint beside its place and moves it there when it is whole.
+
+    Lightning's own writes it to the system's folder for temporary files: where that is another disk, a full disk or a
+    kill leaves half a checkpoint.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        part = Path(path).with_name(f".{Path(path).name}.part")
+        part.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with part.open("wb") as file:
+                torch.save(checkpoint, file)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(part, path)
+        except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
+            raise OSError(
+                f"{path} could not be written (is the disk full?); the one before is whole: {error}"
+            ) from None
+        finally:
+            part.unlink(missing_ok=True)
+
+
 def loggers(folder: Path, kinds: tuple[str, ...]) -> list[Logger]:
-    """CSV and, if asked for, TensorBoard logs in a folder.
+    """CSV and, if asked for, TensorBoard logs in a folder, `logs/version_0` and so on for each start.
 
     Raises:
         ValueError: for another kind.
@@ -64,10 +90,10 @@ def loggers(folder: Path, kinds: tuple[str, ...]) -> list[Logger]:
     """
     for kind in kinds:
         one_of("logger", kind, LOGGERS)
-    chosen: list[Logger] = [CSVLogger(folder, name="", version="")]
+    chosen: list[Logger] = [CSVLogger(folder, name="logs")]
     if "tensorboard" in kinds:
         try:
-            chosen.append(TensorBoardLogger(folder, name="", version="tensorboard"))
+            chosen.append(TensorBoardLogger(folder, name="tensorboard"))
         except ModuleNotFoundError:
             raise ImportError("these logs need TensorBoard: pip install tensorboard") from None
     return chosen
@@ -135,6 +161,7 @@ def fit(
             "log_every_n_steps": 10,
             "enable_model_summary": False,
             "callbacks": callbacks,
+            "plugins": [WholeCheckpoints()],
             **options,
         }
     )

@@ -38,16 +38,16 @@ def save(picture: Any, path: Path) -> None:
 
 
 def curves(folder: Path) -> Path | None:
-    """Draw the losses and the validation of a stage from its `metrics.csv` into `curves.png`."""
-    log = folder / "metrics.csv"
-    if not log.exists():
-        return None
-    series: dict[str, list[tuple[float, float]]] = defaultdict(list)
-    with log.open() as file:
-        for row in csv.DictReader(file):
+    """Draw the losses and the validation of a stage into `curves.png`, from the `metrics.csv` of all its starts."""
+    series: dict[str, dict[float, float]] = defaultdict(dict)
+    logs = folder.glob("logs/version_*/metrics.csv")
+    for log in sorted(logs, key=lambda path: int(path.parent.name.removeprefix("version_"))):
+        for row in csv.DictReader(log.read_text().splitlines()):
             for name, value in row.items():
                 if value and name and name not in ("epoch", "step"):
-                    series[name].append((float(row["step"]), float(value)))
+                    series[name][float(row["step"])] = float(value)
+    if not series:
+        return None
     groups = [
         ("loss", [name for name in series if name == "loss" or name.startswith("train_")]),
         ("mAP in %", [name for name in series if name.endswith("_mAP")]),
@@ -57,7 +57,7 @@ def curves(folder: Path) -> Path | None:
     picture, axes = figure(1, len(groups), (4.2 * len(groups), 3.0))
     for axis, (title, names) in zip(axes.flat, groups, strict=True):
         for name in names:
-            points = sorted(series[name])
+            points = sorted(series[name].items())
             marker = "o" if len(points) < 40 else None
             colour = COLOURS.get(name.removesuffix("_mAP"))
             label = name.removeprefix("train_").removesuffix("_mAP")
