@@ -3,6 +3,7 @@
 Shapes: `T` frames, `S` side, `K` labels, `P V` persons and joints; `R` rows of a batch, one for each clip.
 """
 
+import errno
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -22,6 +23,7 @@ from amge.data.sample import Sample
 from amge.data.sampling import even_starts, frame_times, random_starts
 from amge.data.skeleton import BROKEN, Skeletons, hold, read_skeletons
 from amge.data.skeleton import normalise as normalise_skeleton
+from amge.data.track import extent
 from amge.data.video import duration, frames_at
 from amge.data.view import View, random_view
 from amge.errors import one_of
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 
 LOADED = {"rgb": "rgb", "rgb_diff": "rgb", "flow": "flow", "skeleton": "skeleton"}
 """Modality to what is loaded for it: differences are taken on the device."""
+FULL = (errno.ENOSPC, errno.EDQUOT)
 REPLACEMENTS = 10
 """How many samples in a row may be broken before training gives up."""
 MAX_SIDE = 640
@@ -135,6 +138,8 @@ class Clips(Dataset):
             try:
                 return self.load(used, epoch, index) | {"broken": broken}
             except (VideoError, OSError) as error:
+                if getattr(error, "errno", None) in FULL:
+                    raise  # the flow that is kept finds no place
                 broken.append((self.samples[used].id, str(error)))
                 if not self.train:
                     return {"index": index, "broken": broken}
@@ -200,7 +205,7 @@ class Clips(Dataset):
     def look(self, sample: Sample, moment: Moment, frames: np.ndarray | None) -> dict[str, Tensor]:
         """One clip in all modalities, under one view."""
         person = self.person(sample, moment) if "skeleton" in self.loads else None
-        size = frames.shape[1:3] if frames is not None else extent(person)
+        size = frames.shape[1:3] if frames is not None else canvas(person)
         if self.train:
             view = random_view(size, self.train.scale, self.train.ratio, self.train.mirror)
         else:
@@ -261,20 +266,14 @@ class Clips(Dataset):
         """The main person, as a skeleton model takes it: `(1, T, V, 3)`."""
         from amge.pose.persons import fit_layout
 
-        sizes = [np.mean([extent_of(frame) for frame in person]) for person in persons]
+        sizes = [np.mean([extent(frame) for frame in person]) for person in persons]
         person = persons[int(np.argmax(sizes))][None]
         given = view.joints(person, size, layout_of(person.shape[2]) or self.graph)
         fitted = fit_layout(given, self.joints or given.shape[2], self.graph)[0]
         return torch.from_numpy(normalise_skeleton(hold(fitted), self.graph or layout_of(fitted.shape[1])))[None]
 
 
-def extent_of(pose: np.ndarray) -> float:
-    from amge.data.track import extent
-
-    return extent(pose)
-
-
-def extent(persons: Any) -> tuple[int, int]:
+def canvas(persons: Any) -> tuple[int, int]:
     """A picture that holds all joints: height and width."""
     far = persons[..., :2].reshape(-1, 2).max(axis=0, initial=1)
     return int(far[1]) + 1, int(far[0]) + 1
