@@ -14,6 +14,7 @@ import torch
 from rich.table import Table
 
 from amge.data.clips import Clips, collate
+from amge.data.flow_cache import FlowCache
 from amge.data.sample import SPLITS, Sample
 from amge.metrics import average_precisions, bootstrap, calibration, f1_scores, mean_average_precision
 from amge.model import MuscleModel
@@ -49,6 +50,7 @@ def predictions(
     batch_size: int = 8,
     workers: int = 0,
     device: str | torch.device | None = None,
+    flow: FlowCache | None = None,
 ) -> Predictions:
     """The probabilities of a model for samples.
 
@@ -58,7 +60,8 @@ def predictions(
         views: clips of each video, evenly spread, whose probabilities are averaged.
         batch_size: samples a step.
         workers: processes that load; 0: this one.
-        device: to compute on; default: where the model is, on a GPU if there is one.
+        device: to compute on; default: where the model is.
+        flow: where flow is kept that the model was trained on; None: computed on each clip.
 
     Raises:
         ValueError: if there are no samples, they do not fit the model, or none can be read.
@@ -69,9 +72,11 @@ def predictions(
     spec: Any = model.spec
     graph = getattr(model.backbone, "graph", None)
     joints: Any = model.input_spec.shape[3] if spec.modality == "skeleton" else None
-    clips = Clips(samples, spec, spec.modalities, None, views, graph, joints)
-    device = device or ("cuda" if torch.cuda.is_available() else next(iter(model.parameters()), torch.empty(0)).device)
-    model = model.eval().to(device)
+    clips = Clips(samples, spec, spec.modalities, None, views, graph, joints, flow)
+    like = next(iter(model.parameters()), torch.empty(0))
+    home, training = like.device, [part for part in model.modules() if part.training]
+    device = device or home
+    model.eval().to(device)
     rows: list[np.ndarray] = []
     order: list[int] = []
     broken: dict[str, str] = {}
@@ -81,10 +86,13 @@ def predictions(
         if "target" not in batch:
             continue
         given = {k: v.to(device) if isinstance(v, torch.Tensor) else v for k, v in batch.items()}
-        logits = model(inputs(given, spec)).float()
+        logits = model(inputs(given, spec).to(like.dtype)).float()
         each = logits.sigmoid() if spec.activation == "sigmoid" else logits.softmax(dim=-1)
         rows.append(mean_of_views(each, given["sample"], len(batch["target"])).cpu().numpy())
         order += batch["index"].tolist()
+    model.to(home)
+    for part in training:
+        part.training = True
     if not rows:
         name, reason = next(iter(broken.items()))
         raise ValueError(f"none of the {len(samples)} videos can be read, such as {name}: {reason}")
@@ -195,6 +203,7 @@ def evaluate(
     threshold: float | None = None,
     resamples: int = RESAMPLES,
     device: str | torch.device | None = None,
+    flow: FlowCache | None = None,
 ) -> dict[str, Any]:
     """Test a model.
 
@@ -207,7 +216,8 @@ def evaluate(
         workers: processes that load; 0: this one.
         threshold: from which a region counts as active; default: the model's.
         resamples: of the bootstrap.
-        device: to compute on; default: a GPU if there is one.
+        device: to compute on; default: where the model is.
+        flow: where flow is kept that the model was trained on; None: computed on each clip.
 
     Returns:
         the figures of `report`.
@@ -218,8 +228,11 @@ def evaluate(
     from amge.train.provenance import write_whole
 
     spec: Any = model.spec
-    found = predictions(model, samples, views, batch_size, workers, device)
-    figures = report(found, spec.threshold if threshold is None else threshold, resamples)
+    limit = spec.threshold if threshold is None else threshold
+    if views < 1 or resamples < 1 or not 0 <= limit <= 1:
+        raise ValueError(f"expected views and resamples from 1, threshold in 0..1; got {views}, {resamples}, {limit}")
+    found = predictions(model, samples, views, batch_size, workers, device, flow)
+    figures = report(found, limit, resamples)
     figures = {"model": spec.name, "views": views, **figures}
     if out is not None:
         from amge.train.plots import draw_report

@@ -9,8 +9,8 @@ import torch
 import amge
 from amge.bulk.files import Video, printable
 from amge.bulk.table import failure, rows, schema_of
-from amge.cli.shared import load
 from amge.data.frames import VideoError
+from amge.hub.weights import load
 from amge.model import MuscleModel
 
 

@@ -15,7 +15,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
-from amge.cli.shared import ModelOption, complain, load, one_line_errors
+from amge.cli.shared import ModelOption, complain, one_line_errors
+from amge.hub.weights import load
 
 out, err = Console(), Console(stderr=True)
 

@@ -1,9 +1,8 @@
 """What the commands share: models by name or folder, and errors in one line."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -22,17 +21,3 @@ def one_line_errors() -> Iterator[None]:
 
 def complain(error: Exception) -> None:
     typer.echo(f"error: {' '.join(str(error).split())}", err=True)
-
-
-def load(model: str) -> Any:
-    """A model with trained weights, by name or folder."""
-    import amge
-
-    return amge.from_pretrained(model) if is_path(model) else amge.build(model, pretrained=True)
-
-
-def is_path(model: str) -> bool:
-    """Whether `--model` means a folder; a known name does not, even where a file is called the same."""
-    import amge
-
-    return model not in amge.list_models() and (os.path.exists(model) or os.sep in model)

@@ -8,7 +8,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from amge.cli.shared import is_path, one_line_errors
+from amge.cli.shared import one_line_errors
+from amge.hub.weights import is_path
 
 out = Console()
 

@@ -1,14 +1,25 @@
 """`amge train` and `amge eval`."""
 
 import json
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
-from amge.cli.data import Name, Root, TableOption, options_of
-from amge.cli.shared import load, one_line_errors
+from amge.cli.data import (
+    ListsOption,
+    ManifestOption,
+    Name,
+    PickleOption,
+    Root,
+    TableOption,
+    UnseenOption,
+    options_of,
+)
+from amge.cli.shared import one_line_errors
+from amge.hub.weights import load
 
 out = Console()
 
@@ -58,7 +69,8 @@ def train(
         except ImportError as error:
             raise ImportError(f"training needs more packages ({error.name}): pip install 'amge[train]'") from None
         start(made, run)
-        typer.echo(f"trained; model, curves and report are in {run}")
+        if int(os.environ.get("RANK", os.environ.get("SLURM_PROCID", 0))) == 0:
+            typer.echo(f"trained; model and curves are in {run}")
 
 
 def evaluate(
@@ -77,11 +89,17 @@ def evaluate(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     batch_size: Annotated[int, typer.Option(min=1, help="Videos a step.")] = 8,
     workers: Annotated[int, typer.Option(min=0, help="Processes that load; 0: this one.")] = 0,
+    manifest: ManifestOption = None,
     table: TableOption = None,
+    lists: ListsOption = None,
+    unseen: UnseenOption = None,
+    allow_pickle: PickleOption = False,
+    flow: Annotated[Path | None, typer.Option(help="Folder of the flow that the model was trained on.")] = None,
 ) -> None:
     """Test a model on a data set: mAP by split and region, F1 and calibration."""
     with one_line_errors():
-        from amge.data.datasets import load_samples
+        from amge.data.datasets import load_samples, takes
+        from amge.data.flow_cache import FlowCache
         from amge.data.sample import SPLITS, of_split
 
         try:
@@ -90,10 +108,14 @@ def evaluate(
         except ImportError as error:
             raise ImportError(f"the test needs more packages ({error.name}): pip install 'amge[train]'") from None
         network = load(model)
-        samples = of_split(load_samples(name, root, **options_of(None, table=table)), *(split or SPLITS[1:]))
+        options = options_of(unseen, manifest=manifest, table=table, lists=lists, allow_pickle=allow_pickle)
+        if takes(name, "labels"):
+            options["labels"] = network.spec.labels
+        samples = of_split(load_samples(name, root, **options), *(split or SPLITS[1:]))
         if not samples:
             raise ValueError(f"{root} has no samples of {', '.join(split or SPLITS[1:])}")
-        figures = test(network, samples, report, views, batch_size, workers, threshold)
+        kept = FlowCache(flow) if flow else None
+        figures = test(network, samples, report, views, batch_size, workers, threshold, flow=kept)
         if as_json:
             typer.echo(json.dumps(figures, indent=2))
         else:

@@ -63,6 +63,16 @@ class Augmentation:
     erase: float = 0.25
     """Probability that a box becomes noise."""
 
+    def __post_init__(self) -> None:
+        for name, most in (("scale", 1.0), ("ratio", 100.0)):
+            pair = getattr(self, name)
+            if not isinstance(pair, (tuple, list)) or len(pair) != 2 or not 0 < pair[0] <= pair[1] <= most:
+                raise ValueError(f"{name} is a least and a largest value over 0, up to {most:g}; got {pair!r}")
+        for name, limit in (("mirror", 1), ("jitter", 1), ("erase", 1), ("magnitude", 10), ("operations", 20)):
+            value = getattr(self, name)
+            if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 <= value <= limit:
+                raise ValueError(f"{name} must be a number in 0..{limit}, got {value!r}")
+
 
 class Moment(NamedTuple):
     """When a clip is: the seconds of its frames, or for pictures shown in turn their indices."""

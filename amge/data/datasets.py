@@ -51,6 +51,15 @@ def load_samples(name: str, root: str | Path, **options: Any) -> list[Sample]:
     return loader(Path(root), **options)
 
 
+def takes(name: str, option: str) -> bool:
+    """Whether a data set has an option.
+
+    Raises:
+        ValueError: for an unknown name.
+    """
+    return option in inspect.signature(DATASETS[one_of("data set", name, DATASETS)]).parameters
+
+
 @register_dataset("open-exercise")
 def open_exercise(root: Path) -> list[Sample]:
     """The open exercise photographs, from a prepared folder."""

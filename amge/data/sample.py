@@ -1,11 +1,13 @@
 """What a data set is: a list of samples, each a video with its labels. It is read lazily, by `amge.data.clips`."""
 
 import hashlib
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from amge.data.activities import canonical
 from amge.errors import one_of
 
 SPLITS = ("train", "val_seen", "val_unseen", "test_seen", "test_unseen")
@@ -67,21 +69,23 @@ def fingerprint(samples: Sequence[Sample]) -> str:
 
 def leaks(samples: Iterable[Sample]) -> list[str]:
     """Ways in which a test could profit from training, a line each: an unseen activity that is in `train`, and sources,
-    or else files, that lie on both sides of a split. No lines: none."""
-    activities: dict[str, set[str]] = {}
+    or else files, that lie on both sides of a split. Activities are the same however they are spelled. No lines: none.
+    """
+    activities: dict[str, dict[str, str]] = {}
     sources: dict[str, set[str]] = {}
     files: dict[Path, dict[str, str]] = {}
     for sample in samples:
         source = sample.source or sample.id
-        activities.setdefault(sample.split, set()).add(sample.activity)
+        activities.setdefault(sample.split, {})[canonical(sample.activity)] = sample.activity
         sources.setdefault(source, set()).add(sample.split)
         for path in sample.files:
-            files.setdefault(path, {})[source] = sample.split
-    trained = activities.get("train", set())
+            files.setdefault(Path(os.path.normpath(path)), {})[source] = sample.split
+    trained = activities.get("train", {})
     found = [
         f"activity {activity!r} is in train and in {split}"
         for split in ("val_unseen", "test_unseen")
-        for activity in sorted(activities.get(split, set()) & trained)
+        for spelling, activity in sorted(activities.get(split, {}).items())
+        if spelling in trained
     ]
     shared = {source for source, splits in sources.items() if len(splits) > 1}
     found += [f"source {source!r} is in {', '.join(sorted(sources[source]))}" for source in sources if source in shared]

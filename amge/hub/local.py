@@ -57,7 +57,7 @@ def save_pretrained(model: "MuscleModel", folder: str | Path, dtype: torch.dtype
             raise OSError(f"{folder / WEIGHTS} could not be written: {error}") from None
         (Path(scratch) / CONFIG).write_text(model.spec.to_json())
         shutil.copymode(Path(scratch) / CONFIG, Path(scratch) / WEIGHTS)  # safetensors lets only the owner read
-        for name in (WEIGHTS, CONFIG):
+        for name in (CONFIG, WEIGHTS):
             os.replace(Path(scratch) / name, folder / name)
     return folder
 

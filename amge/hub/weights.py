@@ -1,6 +1,8 @@
 """The weights that come with the package, and how a request for weights becomes a folder."""
 
+import os
 from pathlib import Path
+from typing import Any
 
 SHIPPED = Path(__file__).parent.parent / "weights"
 
@@ -38,3 +40,17 @@ def find(name: str, pretrained: bool | str | Path) -> Path:
         f"there are no trained weights for {name!r}; shipped weights: {', '.join(folders) or 'none'}. "
         f"Pass the folder of a checkpoint as pretrained=, or build it untrained"
     )
+
+
+def load(model: str) -> Any:
+    """A model with trained weights, by name or folder; `ValueError` if there is none."""
+    import amge
+
+    return amge.from_pretrained(model) if is_path(model) else amge.build(model, pretrained=True)
+
+
+def is_path(model: str) -> bool:
+    """Whether a model is meant by its folder; a known name is not, even where a file is called the same."""
+    import amge
+
+    return model not in amge.list_models() and (os.path.exists(model) or os.sep in model)

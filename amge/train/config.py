@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,12 +11,32 @@ from typing import Any
 import yaml
 
 from amge.data.clips import Augmentation
+from amge.data.datasets import DATASETS
+from amge.data.flow_cache import FlowCache
 from amge.errors import one_of
 from amge.spec import ModelSpec
 from amge.train.losses import LOSSES
 from amge.zoo import spec
 
 INITS = ("imagenet", "efficientnet-lite0")
+KEPT = ("last", "best")
+LOGGERS = ("csv", "tensorboard")
+PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
+
+
+def number(name: str, value: Any) -> float:
+    """A finite number from 0 up; YAML reads `1e-4`, without a point, as text.
+
+    Raises:
+        ValueError: if it is none.
+    """
+    try:
+        found = float(value)
+    except (TypeError, ValueError):
+        found = math.nan
+    if isinstance(value, bool) or not 0 <= found < math.inf:
+        raise ValueError(f"{name} must be a number from 0 up, got {value!r}")
+    return found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +90,7 @@ class TrainConfig:
     """Epochs."""
 
     precision: str = "32-true"
-    """`32-true`, `bf16-mixed`, or another of Lightning's."""
+    """`32-true`, `bf16-mixed` or `16-mixed`."""
     accelerator: str = "auto"
     devices: int = 1
     nodes: int = 1
@@ -99,7 +120,17 @@ class TrainConfig:
         for source in self.data:
             if not isinstance(source, Mapping) or not {"name", "root"} <= source.keys():
                 raise ValueError(f"a data set needs a name and a root, got {source!r}")
+            one_of("data set", source["name"], DATASETS)
         one_of("loss", self.loss, LOSSES)
+        one_of("epoch to keep", self.keep, KEPT)
+        one_of("precision", self.precision, PRECISIONS)
+        for kind in self.logs:
+            one_of("logger", kind, LOGGERS)
+        if self.init is not None and not Path(self.init).is_dir():
+            one_of("init", self.init, INITS)
+        for name in ("weight_decay", "clip", "ema", "warmup"):
+            object.__setattr__(self, name, number(name, getattr(self, name)))
+        object.__setattr__(self, "lr", tuple(number("lr", rate) for rate in self.lr))
         least = {"batch_size": 1, "clips": 1, "accumulate": 1, "views": 1, "validate_every": 1}
         for name, value in (least | {"devices": 1, "nodes": 1, "workers": 0, "seed": 0}).items():
             given = getattr(self, name)
@@ -107,7 +138,7 @@ class TrainConfig:
                 raise ValueError(f"{name} must be a whole number from {value} up, got {given!r}")
         if len(self.epochs) != 2 or not all(isinstance(n, int) and n >= 0 for n in self.epochs) or not self.epochs[0]:
             raise ValueError(f"epochs are two numbers, of stage 1 and of stage 2, got {self.epochs!r}")
-        if len(self.lr) != 2 or not all(isinstance(rate, (int, float)) and rate > 0 for rate in self.lr):
+        if len(self.lr) != 2 or not all(self.lr):
             raise ValueError(f"lr is two numbers over 0, of stage 1 and of stage 2, got {self.lr!r}")
         for name in ("ema", "warmup"):
             if not 0 <= getattr(self, name) < 1:
@@ -117,7 +148,15 @@ class TrainConfig:
             raise ValueError(
                 f"clips is 1 or 2, and 1 with a teacher only for overrides={{'pairing': 1}}; got {self.clips}"
             )
+        if self.strategy == "fsdp" and self.ema:
+            raise ValueError("the average of the weights (ema) can't be kept of a model that fsdp shards; set ema to 0")
+        shortest = min(epochs for epochs in self.epochs if epochs)
+        if self.keep == "best" and self.validate_every > shortest:
+            raise ValueError(
+                f"validate_every={self.validate_every} never tests a stage of {shortest} epochs, so none is the best"
+            )
         self.augmentation()
+        self.flow_cache()
 
     def spec(self) -> ModelSpec:
         """The spec of the model that the run ends with.
@@ -127,6 +166,19 @@ class TrainConfig:
         """
         untrained: dict[str, Any] = {"tag": None, "licence": None, "metrics": {}}
         return spec(self.model).replace(**untrained | dict(self.overrides))
+
+    def flow_cache(self) -> FlowCache | None:
+        """Where flow is kept.
+
+        Raises:
+            ValueError: for unknown or wrong arguments.
+        """
+        if self.flow is None:
+            return None
+        try:
+            return FlowCache(**self.flow)
+        except TypeError as error:
+            raise ValueError(f"flow: {error}") from None
 
     def augmentation(self) -> Augmentation:
         for name in self.augment:

@@ -3,7 +3,7 @@
 import logging
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,12 @@ from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch.utils.data import DistributedSampler
 
+from amge.builder import assemble
+from amge.data.frames import VideoError
 from amge.errors import one_of
 from amge.hub.local import save_pretrained
 from amge.model import MuscleModel
-
-LOGGERS = ("csv", "tensorboard")
-KEPT = ("last", "best")
+from amge.train.config import KEPT, LOGGERS
 
 
 class SeedSteps(Callback):
@@ -109,6 +109,7 @@ def fit(
     ema: float = 0.995,
     keep: str = "last",
     logs: tuple[str, ...] = ("csv",),
+    finish: Callable[[], None] | None = None,
     **options: Any,
 ) -> MuscleModel:
     """Train to the end, going on from the folder's last checkpoint if there is one, and save the trained weights.
@@ -123,12 +124,14 @@ def fit(
         ema: decay of the average of the weights, which is what is validated and saved; 0: none.
         keep: whether the `last` or the `best` epoch is saved, by `val_mAP`.
         logs: kinds of logs.
+        finish: called in the first process when training is over, before the model is written.
         options: of `lightning.Trainer`.
 
     Returns:
         the model on the CPU in eval mode.
     """
     one_of("epoch to keep", keep, KEPT)
+    prefix = next(name for name, part in module.named_modules() if part is module.model) + "."
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     warnings.filterwarnings(
         "ignore", r".*(does not have many workers|in eval mode at the start|logging interval|LeafSpec)"
@@ -136,20 +139,10 @@ def fit(
     callbacks: list[Callback] = [SeedSteps(seed, clips), LearningRateMonitor("step")]
     if ema:
         callbacks.append(EMAWeightAveraging(decay=ema, use_buffers=False))  # it would average whole numbers as well
-    callbacks.append(
-        ModelCheckpoint(folder, filename="last", enable_version_counter=False, save_on_train_epoch_end=True)
-    )
-    if keep == "best":
-        callbacks.append(
-            ModelCheckpoint(
-                folder,
-                filename="best",
-                monitor="val_mAP",
-                mode="max",
-                enable_version_counter=False,
-                save_on_train_epoch_end=True,
-            )
-        )
+    always: dict[str, Any] = {"enable_version_counter": False, "save_on_train_epoch_end": True}
+    if keep == "best":  # before `last`, which keeps its state
+        callbacks.append(ModelCheckpoint(folder, filename="best", monitor="val_mAP", mode="max", **always))
+    callbacks.append(ModelCheckpoint(folder, filename="last", **always))
     trainer = L.Trainer(
         **{
             "max_epochs": epochs,
@@ -166,12 +159,16 @@ def fit(
         }
     )
     last = folder / "last.ckpt"
-    trainer.fit(module, data, ckpt_path=last if last.exists() else None)
+    try:
+        trainer.fit(module, data, ckpt_path=last if last.exists() else None)
+    except VideoError as error:  # of a worker, with its traceback
+        raise VideoError(str(error).rsplit("VideoError: ", 1)[-1]) from None
     state = torch.load(folder / f"{keep}.ckpt", map_location="cpu", weights_only=True)["state_dict"]
-    model: MuscleModel = module.model
-    prefix = next(name for name, part in module.named_modules() if part is model) + "."
-    model.cpu().load_state_dict({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
+    model = assemble(module.model.spec)
+    model.load_state_dict({key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)})
     if trainer.is_global_zero:
+        if finish:
+            finish()
         save_pretrained(model, folder)
     trainer.strategy.barrier()
     return model.eval()

@@ -88,6 +88,11 @@ class Training(L.LightningModule):
         if unknown := [name for name in frozen if name not in known]:
             raise ValueError(f"there is no part {unknown[0]!r} to freeze; parts are {', '.join(list(known)[1:8])}, ...")
         self.frozen = [known[name].requires_grad_(False) for name in frozen]
+        spared = model.no_weight_decay()
+        matrices = {name for name, parameter in model.named_parameters() if parameter.ndim > 1}
+        self.decayed = matrices - spared  # told now: a strategy may flatten what it shards
+        if not any(parameter.requires_grad for parameter in model.parameters()):
+            raise ValueError("this model has nothing to train: no parameters, or all of them are frozen")
         self.validation = tuple(validation)
         self.seen: dict[str, dict[int, Any]] = defaultdict(dict)
         self.broken: dict[str, str] = {}
@@ -102,6 +107,16 @@ class Training(L.LightningModule):
         for part in self.frozen:
             part.eval()
         return self
+
+    def configure_gradient_clipping(
+        self, optimizer: Any, gradient_clip_val: Any = None, gradient_clip_algorithm: Any = None
+    ) -> None:
+        """Clips the norm; a model that is sharded over processes does so itself."""
+        sharded = getattr(self.trainer.strategy.model, "clip_grad_norm_", None)
+        if gradient_clip_val and sharded is not None:
+            sharded(gradient_clip_val)
+        else:
+            self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
 
     def training_step(self, batch: dict[str, Any], index: int) -> Tensor:
         self.report(batch)
@@ -131,7 +146,9 @@ class Training(L.LightningModule):
         logits = self.model(inputs(batch, spec)).float()
         probabilities = logits.sigmoid() if spec.activation == "sigmoid" else logits.softmax(dim=-1)
         means = mean_of_views(probabilities, batch["sample"], len(batch["target"]))
-        rows = zip(batch["index"].tolist(), means.cpu().numpy(), batch["target"].cpu().numpy(), strict=True)
+        rows = zip(
+            batch["index"].tolist(), means.float().cpu().numpy(), batch["target"].float().cpu().numpy(), strict=True
+        )
         self.seen[self.validation[dataloader_idx]].update({i: (scores, target) for i, scores, target in rows})
 
     def on_validation_epoch_end(self) -> None:
@@ -145,7 +162,7 @@ class Training(L.LightningModule):
             self.log_dict(scores, prog_bar=True, rank_zero_only=True)
             self.log("val_mAP", sum(scores.values()) / len(scores), rank_zero_only=True)
 
-    def everywhere(self, rows: dict[int, Any]) -> dict[int, Any]:
+    def everywhere(self, rows: dict[Any, Any]) -> dict[Any, Any]:
         """The rows of all processes."""
         if self.trainer.world_size == 1:
             return rows
@@ -153,16 +170,24 @@ class Training(L.LightningModule):
         torch.distributed.all_gather_object(gathered, rows)
         return {index: row for each in gathered for index, row in each.items()}
 
+    def on_train_epoch_end(self) -> None:
+        self.broken = self.everywhere(self.broken)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["broken"] = self.broken
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.broken = checkpoint["broken"]
+
     def report(self, batch: dict[str, Any]) -> None:
         """Notes the samples that could not be read."""
         self.broken.update(dict(batch["broken"]))
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        spared = self.model.no_weight_decay()
         groups: dict[float, list[nn.Parameter]] = {0.0: [], self.weight_decay: []}
         for name, parameter in self.model.named_parameters():
             if parameter.requires_grad:
-                groups[0.0 if parameter.ndim < 2 or name in spared else self.weight_decay].append(parameter)
+                groups[self.weight_decay if name in self.decayed else 0.0].append(parameter)
         decayed = [{"params": each, "weight_decay": decay} for decay, each in groups.items() if each]
         optimizer = torch.optim.AdamW(decayed, lr=self.lr)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, cosine(self.warmup, self.steps))

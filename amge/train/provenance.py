@@ -44,6 +44,11 @@ def environment() -> dict[str, Any]:
     }
 
 
+def without_root(source: dict[str, Any]) -> dict[str, Any]:
+    """A data set of a config without its place, which may change: the fingerprint tells whether it is the same."""
+    return {name: value for name, value in source.items() if name != "root"}
+
+
 def commit() -> str | None:
     """The commit of amge's source, with `+` where it was changed since; None outside a checkout."""
     source = Path(__file__).parent
@@ -70,6 +75,10 @@ def write_whole(path: Path, text: str) -> None:
         part.unlink(missing_ok=True)
 
 
+FREE = ("workers", "logs", "accelerator")
+"""Fields that may change when a run goes on: they do not change its result."""
+
+
 def claim(folder: Path, config: dict[str, Any], data: str) -> None:
     """Note in `run.json` what a run folder is made with, and this start of it.
 
@@ -79,7 +88,8 @@ def claim(folder: Path, config: dict[str, Any], data: str) -> None:
         data: fingerprint of the samples.
 
     Raises:
-        ValueError: if the folder belongs to a run with another config or other data.
+        ValueError: if the folder belongs to a run with another config, but for `FREE` and the place of the data, or
+            other data.
     """
     path = folder / "run.json"
     config = json.loads(json.dumps(config))
@@ -87,9 +97,9 @@ def claim(folder: Path, config: dict[str, Any], data: str) -> None:
     if path.exists():
         known = json.loads(path.read_text())
         starts = known["starts"]
-        changed = sorted(name for name in known["config"] | config if known["config"].get(name) != config.get(name)) + [
-            "data"
-        ] * (known["data"] != data)
+        before, now = ({**each, "data": [without_root(s) for s in each["data"]]} for each in (known["config"], config))
+        changed = sorted(name for name in before | now if name not in FREE and before.get(name) != now.get(name))
+        changed += ["data"] * (known["data"] != data and "data" not in changed)
         if changed:
             raise ValueError(
                 f"{folder} belongs to a run with another {', '.join(changed)}; give this run a folder of its own"

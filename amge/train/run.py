@@ -11,16 +11,19 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
+import torch
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 from torch.utils.data import DataLoader, DistributedSampler
 
 from amge.builder import assemble, teacher_spec
+from amge.data.activities import canonical
 from amge.data.clips import Clips, collate
-from amge.data.datasets import load_samples
+from amge.data.datasets import load_samples, takes
 from amge.data.sample import Sample, combined, fingerprint, leaks, of_split
 from amge.errors import one_of
 from amge.hub.local import from_pretrained
 from amge.model import MuscleModel
+from amge.muscles import REGION_IDS
 from amge.spec import ModelSpec
 from amge.train.config import INITS, TrainConfig
 from amge.train.loop import EpochSampler, fit
@@ -40,9 +43,19 @@ def tokens_alone(spec: ModelSpec, modality: str) -> ModelSpec:
 
 
 def start_from(model: MuscleModel, trained: MuscleModel) -> None:
-    """Copy everything that both models have; the receiver bank and the fusion keep their fresh weights."""
+    """Copy everything that both models have; the receiver bank and the fusion keep their fresh weights.
+
+    Raises:
+        ValueError: if less than half of the backbone's tensors fit.
+    """
     own = model.state_dict()
     shared = {k: v for k, v in trained.state_dict().items() if k in own and own[k].shape == v.shape}
+    backbone = {key for key in own if key.startswith("backbone.")}
+    if 2 * len(backbone & shared.keys()) < len(backbone):
+        raise ValueError(
+            f"only {len(backbone & shared.keys())} of the {len(backbone)} tensors of the backbone are in the model to "
+            f"start from; it is another network"
+        )
     model.load_state_dict(shared, strict=False)
 
 
@@ -67,8 +80,12 @@ def initialise(model: MuscleModel, init: str) -> None:
         one_of("init", init, INITS)
 
 
-def read_data(sources: Sequence[Mapping[str, Any]]) -> list[Sample]:
+def read_data(sources: Sequence[Mapping[str, Any]], labels: Sequence[str] = REGION_IDS) -> list[Sample]:
     """The samples of the data sets of a config.
+
+    Args:
+        sources: a config's `data`.
+        labels: those of the model, for data sets that can have any.
 
     Raises:
         ValueError: if a set can't be used, or a test could profit from training.
@@ -76,13 +93,15 @@ def read_data(sources: Sequence[Mapping[str, Any]]) -> list[Sample]:
     sets: dict[str, Sequence[Sample]] = {}
     for number, source in enumerate(sources):
         options = {k: v for k, v in source.items() if k not in ("name", "root", "splits", "exclude")}
+        if takes(source["name"], "labels"):
+            options = {"labels": labels} | options
         samples = load_samples(source["name"], source["root"], **options)
         if "splits" in source:
             samples = of_split(samples, *source["splits"])
         known = {sample.activity for sample in samples}
-        exclude = {one_of("activity to exclude", name, known) for name in source.get("exclude", ())}
+        exclude = {canonical(one_of("activity to exclude", name, known)) for name in source.get("exclude", ())}
         name = source["name"] if source["name"] not in sets else f"{source['name']}-{number + 1}"
-        sets[name] = [sample for sample in samples if sample.activity not in exclude]
+        sets[name] = [sample for sample in samples if canonical(sample.activity) not in exclude]
     samples = combined(sets)
     if found := leaks(samples):
         more = f" and {len(found) - 2} more" if len(found) > 2 else ""
@@ -136,21 +155,18 @@ class Run:
         self, spec: ModelSpec, splits: Sequence[str], modalities: Sequence[str], train: bool, views: int
     ) -> Clips:
         """The clips of some splits for a model of that spec."""
-        config, like = self.config, assemble_for_layout(spec)
-        flow = None
-        if "flow" in modalities and config.flow is not None:
-            from amge.data.flow_cache import FlowCache
-
-            flow = FlowCache(**config.flow)
+        config = self.config
+        seeing = next((s for s in (spec, teacher_spec(spec)) if s.modality == "skeleton"), None)
+        graph, joints = layout(seeing) if seeing and "skeleton" in modalities else (None, None)
         return Clips(
             of_split(self.samples, *splits),
             spec,
             modalities,
             config.augmentation() if train else None,
             views,
-            getattr(like.backbone, "graph", None),
-            like.input_spec.shape[3] if spec.modality == "skeleton" else None,  # type: ignore[arg-type]
-            flow,
+            graph,
+            joints,
+            config.flow_cache() if "flow" in modalities else None,
             config.seed,
             tuple(spec.head_args["activities"]) if train and "activities" in spec.head_args else None,
         )
@@ -226,12 +242,11 @@ class Run:
             num_nodes=config.nodes,
             strategy=config.strategy,
             use_distributed_sampler=False,
+            finish=lambda: self.finish(name, module),
             num_sanity_val_steps=0,
         )
-        self.finish(name, module)
         return trained
 
-    @rank_zero_only
     def finish(self, name: str, module: Training) -> None:
         """Draw the curves of a stage, and list what could not be read."""
         from amge.train.plots import curves
@@ -242,12 +257,11 @@ class Run:
             write_whole(self.out / name / "broken.tsv", "\n".join(lines) + "\n")
 
 
-def assemble_for_layout(spec: ModelSpec) -> MuscleModel:
-    """A model without memory, to ask for the layout of its input."""
-    import torch
-
+def layout(spec: ModelSpec) -> tuple[Any, Any]:
+    """Graph and number of joints of a skeleton model, which is put together without memory."""
     with torch.device("meta"):
-        return assemble(spec)
+        model = assemble(spec)
+    return getattr(model.backbone, "graph", None), model.input_spec.shape[3]
 
 
 def train(config: TrainConfig, out: str | Path) -> MuscleModel:
@@ -268,16 +282,18 @@ def train(config: TrainConfig, out: str | Path) -> MuscleModel:
 
     out = Path(out)
     first = getattr(rank_zero_only, "rank", 0) == 0
-    samples = read_data(config.data)
+    spec = config.spec()
+    samples = read_data(config.data, spec.labels)
+    Clips(samples, spec)  # that the labels fit, before the folder is claimed
     if first:
         claim(out, dataclasses.asdict(config), fingerprint(samples))
         write_whole(out / "config.yaml", config.to_yaml())
-    spec = config.spec()
     run = Run(config, samples, out)
     model = run.stage("main", tokens_alone(spec, spec.modality), 0)
     if config.epochs[1]:
         teacher = run.stage("teacher", tokens_alone(spec, spec.auxiliary), 0) if spec.distill else None
         model = run.stage("student", spec, 1, model, teacher)
     if first and (tests := [s for s in samples if s.split != "train"]):
-        evaluate(model, tests, out / "report", config.views, config.batch_size, config.workers)
+        flow = config.flow_cache() if "flow" in spec.modalities else None
+        evaluate(model, tests, out / "report", config.views, config.batch_size, config.workers, flow=flow)
     return model

@@ -97,3 +97,13 @@ def test_sets_are_told_apart_by_their_names():
     assert "source" not in "".join(leaks(both))
     alone = [sample("a")]
     assert combined({"one": alone}) == alone
+
+
+def test_spelling_hides_no_leak():
+    found = leaks([sample("a", activity="Push ups"), sample("b", "val_unseen", activity="PushUp")])
+    assert found == ["activity 'PushUp' is in train and in val_unseen"]
+    there, again = (
+        sample(id, split, video=Path(video))
+        for id, split, video in (("a", "train", "x/v.mp4"), ("b", "val_seen", "x/y/../v.mp4"))
+    )
+    assert leaks([there, again]) == ["file x/v.mp4 is in train, val_seen"]
