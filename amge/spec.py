@@ -12,7 +12,9 @@ from amge.data.preprocess import CROPS
 from amge.errors import one_of
 from amge.muscles import REGION_IDS
 
-ACTIVATIONS = ("sigmoid", "softmax")
+THRESHOLDS = {"sigmoid": 0.5, "softmax": 0.05}
+"""From which probability a label counts as active, if nothing better is known; 0.05 is that of the official figures."""
+ACTIVATIONS = tuple(THRESHOLDS)
 PAIRINGS = (1, 2, 3, 4)
 """Cases of Table 13."""
 
@@ -150,7 +152,8 @@ class ModelSpec:
         return (self.modality, self.auxiliary) if self.streams else (self.modality,)
 
     def replace(self, **overrides: Any) -> "ModelSpec":
-        """A copy with other values. Arguments go with their part: another part starts from none unless they are given.
+        """A copy with other values. Arguments go with their part: another part starts from none unless they are given,
+        and another activation from a threshold of its own.
         Tokens for a model without a bank give it one.
 
         Raises:
@@ -164,6 +167,8 @@ class ModelSpec:
             for part, value in overrides.items()
             if f"{part}_args" in fields and value != getattr(self, part)
         }
+        if overrides.get("activation", self.activation) != self.activation:
+            fresh["threshold"] = THRESHOLDS.get(overrides["activation"], self.threshold)
         if "tokens" in overrides and not self.banks:
             fresh["banks"] = ("main",)
         return dataclasses.replace(self, **(fresh | overrides))

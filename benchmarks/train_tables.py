@@ -151,7 +151,7 @@ photographs](open_exercise.md) (562 pairs to train on, 82 of seen and 72 of unse
 photographs hold back are left out). Each number is mAP in percent: mean and standard deviation over the seeds, which
 draw the weights, the order and the augmentation, not the data. `val_a` is the mean of the photographs' two columns.
 82 and 72 photographs are few: the 95 % intervals that `amge eval` gives for `transm3e-lite.open-exercise` on them are
-54.9–73.5 and 47.3–63.4, so what is said of one model against another holds for these samples alone. The training is
+51.3–69.8 and 42.1–58.1, so what is said of one model against another holds for these samples alone. The training is
 short, for a CPU: these numbers compare, they are not what the models can do. The shipped weights, trained longer, are
 on the [README](../README.md).
 """

@@ -62,6 +62,11 @@ def test_bootstrap_holds_the_value_and_narrows_with_samples():
     assert wide[1] - wide[0] > 2 * (narrow[1] - narrow[0])
     assert bootstrap(targets, scores, 50) == bootstrap(targets, scores, 50)
     assert bootstrap(np.eye(2), np.eye(2), 50) == (1, 1)  # draws of one sample alone still have a region
+    for seed in range(20):
+        few = np.random.default_rng(seed).random((6, 3))
+        truth = (np.random.default_rng(seed + 99).random((6, 3)) < 0.5).astype(int) | np.eye(6, 3, dtype=int)
+        low, high = bootstrap(truth, few, 50)
+        assert 0 <= low <= mean_average_precision(truth, few) <= high <= 1
 
 
 def test_f1_by_hand():

@@ -116,7 +116,8 @@ def prepare_open_exercise(
     source: Annotated[Path, typer.Argument(help="A checkout of github.com/yuhonas/free-exercise-db.")],
     out: Annotated[Path, typer.Argument(help="The folder to make.")],
     splits: Annotated[
-        Path | None, typer.Option(help="JSON of id: [family, split], or a labels.json; derived if left out.")
+        Path | None,
+        typer.Option(help="JSON of family and split by id, or a labels.json; derived if left out."),
     ] = None,
     pose: Annotated[str, typer.Option(help="Pose estimator: mediapipe, rtmlib, or none.")] = "mediapipe",
 ) -> None:

@@ -31,7 +31,7 @@ def train(
     run: Annotated[Path | None, typer.Option("--out", help="Run folder; run again to go on after a cut.")] = None,
     change: Annotated[
         list[str] | None,
-        typer.Option("--set", help="Replace a field, as in `--set epochs=[4,2]`.", metavar="FIELD=YAML"),
+        typer.Option("--set", help="Replace a field: epochs=[4,2], overrides.size=64.", metavar="FIELD=YAML"),
     ] = None,
     show: Annotated[bool, typer.Option("--print", help="Print the config as YAML and end.")] = False,
 ) -> None:
@@ -54,8 +54,12 @@ def train(
             name, equals, value = each.partition("=")
             if not equals:
                 raise ValueError(f"--set takes FIELD=VALUE, got {each!r}")
+            *outer, last = name.split(".")
+            place = values
+            for part in outer:
+                place = place.setdefault(part, {}) if isinstance(place, dict) else {}
             try:
-                values[name] = yaml.safe_load(value)
+                place[last] = yaml.safe_load(value)
             except yaml.YAMLError:
                 raise ValueError(f"--set {name}: {value!r} is not YAML") from None
         made = TrainConfig.from_dict(values)
@@ -71,6 +75,10 @@ def train(
         start(made, run)
         if int(os.environ.get("RANK", os.environ.get("SLURM_PROCID", 0))) == 0:
             typer.echo(f"trained; model and curves are in {run}")
+            if (run / "report" / "report.json").exists():
+                from amge.evaluate import tables
+
+                out.print(next(iter(tables(json.loads((run / "report" / "report.json").read_text())))))
 
 
 def evaluate(

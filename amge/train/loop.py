@@ -13,6 +13,7 @@ import torch
 from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from lightning.pytorch.plugins.io import TorchCheckpointIO
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch.utils.data import DistributedSampler
 
 from amge.builder import assemble
@@ -134,7 +135,7 @@ def fit(
     prefix = next(name for name, part in module.named_modules() if part is module.model) + "."
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     warnings.filterwarnings(
-        "ignore", r".*(does not have many workers|in eval mode at the start|logging interval|LeafSpec)"
+        "ignore", r".*(does not have many workers|in eval mode at the start|logging interval|is not empty|LeafSpec)"
     )
     callbacks: list[Callback] = [SeedSteps(seed, clips), LearningRateMonitor("step")]
     if ema:
@@ -143,26 +144,26 @@ def fit(
     if keep == "best":  # before `last`, which keeps its state
         callbacks.append(ModelCheckpoint(folder, filename="best", monitor="val_mAP", mode="max", **always))
     callbacks.append(ModelCheckpoint(folder, filename="last", **always))
-    trainer = L.Trainer(
-        **{
-            "max_epochs": epochs,
-            "accelerator": "auto",
-            "devices": 1,
-            "default_root_dir": folder,
-            "logger": loggers(folder, logs),
-            "gradient_clip_val": 1.0,
-            "log_every_n_steps": 10,
-            "enable_model_summary": False,
-            "callbacks": callbacks,
-            "plugins": [WholeCheckpoints()],
-            **options,
-        }
-    )
+    defaults: dict[str, Any] = {
+        "max_epochs": epochs,
+        "accelerator": "auto",
+        "devices": 1,
+        "default_root_dir": folder,
+        "logger": loggers(folder, logs),
+        "gradient_clip_val": 1.0,
+        "log_every_n_steps": 10,
+        "enable_model_summary": False,
+        "callbacks": callbacks,
+        "plugins": [WholeCheckpoints()],
+    }
     last = folder / "last.ckpt"
     try:
+        trainer = L.Trainer(**{**defaults, **options})
         trainer.fit(module, data, ckpt_path=last if last.exists() else None)
     except VideoError as error:  # of a worker, with its traceback
         raise VideoError(str(error).rsplit("VideoError: ", 1)[-1]) from None
+    except MisconfigurationException as error:
+        raise ValueError(str(error)) from None
     state = torch.load(folder / f"{keep}.ckpt", map_location="cpu", weights_only=True)["state_dict"]
     model = assemble(module.model.spec)
     model.load_state_dict({key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)})

@@ -79,8 +79,8 @@ FREE = ("workers", "logs", "accelerator")
 """Fields that may change when a run goes on: they do not change its result."""
 
 
-def claim(folder: Path, config: dict[str, Any], data: str) -> None:
-    """Note in `run.json` what a run folder is made with, and this start of it.
+def claim(folder: Path, config: dict[str, Any], data: str, start: bool = True) -> None:
+    """Note in `run.json` what a run folder is made with, and this start of it; without `start`, only see that it fits.
 
     Args:
         folder: of the run.
@@ -101,7 +101,10 @@ def claim(folder: Path, config: dict[str, Any], data: str) -> None:
         changed = sorted(name for name in before | now if name not in FREE and before.get(name) != now.get(name))
         changed += ["data"] * (known["data"] != data and "data" not in changed)
         if changed:
+            values = [f"{name} ({before.get(name)!r:.60} there, {now.get(name)!r:.60} here)" for name in changed]
             raise ValueError(
-                f"{folder} belongs to a run with another {', '.join(changed)}; give this run a folder of its own"
+                f"{folder} belongs to a run with another {', '.join(values)}; give this run a folder of its own"
             )
+    if not start:
+        return
     write_whole(path, json.dumps({"config": config, "data": data, "starts": [*starts, environment()]}, indent=2) + "\n")

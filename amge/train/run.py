@@ -5,8 +5,9 @@ starts the `student`, with all its banks and its fusion, from the main model.
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +151,8 @@ class Run:
     config: TrainConfig
     samples: Sequence[Sample]
     out: Path
+    begin: Callable[[], None] = lambda: None
+    """Called when everything is built, before the first step of a stage."""
 
     def clips(
         self, spec: ModelSpec, splits: Sequence[str], modalities: Sequence[str], train: bool, views: int
@@ -223,6 +226,9 @@ class Run:
             config.freeze,
             tuple(validation),
         )
+        self.begin()
+        if getattr(rank_zero_only, "rank", 0) == 0:
+            print(f"{name}: {spec.name} on {len(train)} videos, {config.epochs[number]} epochs", flush=True)
         trained = fit(
             module,
             Data(train, validation, config.batch_size, config.workers, config.seed),
@@ -285,10 +291,17 @@ def train(config: TrainConfig, out: str | Path) -> MuscleModel:
     spec = config.spec()
     samples = read_data(config.data, spec.labels)
     Clips(samples, spec)  # that the labels fit, before the folder is claimed
+    made = dataclasses.asdict(config), fingerprint(samples)
     if first:
-        claim(out, dataclasses.asdict(config), fingerprint(samples))
-        write_whole(out / "config.yaml", config.to_yaml())
-    run = Run(config, samples, out)
+        claim(out, *made, start=False)
+
+    @cache
+    def begin() -> None:
+        if first:
+            claim(out, *made)
+            write_whole(out / "config.yaml", config.to_yaml())
+
+    run = Run(config, samples, out, begin)
     model = run.stage("main", tokens_alone(spec, spec.modality), 0)
     if config.epochs[1]:
         teacher = run.stage("teacher", tokens_alone(spec, spec.auxiliary), 0) if spec.distill else None

@@ -18,7 +18,10 @@ pytest.importorskip("lightning")
 pytest.importorskip("sklearn")
 pytest.importorskip("matplotlib")
 
+from typer.testing import CliRunner
+
 import amge
+from amge.cli import app
 from amge.data.sample import of_split
 from amge.data.synthetic_set import prepare
 from amge.evaluate import predictions
@@ -108,7 +111,64 @@ def test_a_finished_run_is_loaded(trained, clips, monkeypatch):
     monkeypatch.setattr("amge.train.run.fit", None)
     again = train(config(clips), out)
     assert all(torch.equal(a, b) for a, b in zip(again.state_dict().values(), model.state_dict().values(), strict=True))
-    assert len(json.loads((out / "run.json").read_text())["starts"]) >= 2
+    assert len(json.loads((out / "run.json").read_text())["starts"]) == 1
+
+
+def test_what_does_not_change_the_result_may_change(trained, clips, tmp_path):
+    import shutil
+
+    out, _ = trained
+    shutil.copytree(clips, tmp_path / "moved")
+    train(config(tmp_path / "moved", workers=1, logs=["csv", "tensorboard"]), out)
+
+
+def test_a_refused_run_leaves_the_folder_free(clips, tmp_path):
+    out = tmp_path / "run"
+    for wrong in (
+        {"freeze": ["nothing"]},
+        {"batch_size": 500},
+        {"loss": "asymmetric", "overrides": SPEC | {"activation": "softmax"}},
+    ):
+        with pytest.raises(ValueError):
+            train(config(clips, **wrong), out)
+    assert not (out / "run.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"keep": "bets"}, "did you mean 'best'"),
+        ({"precision": "fp16"}, "unknown precision"),
+        ({"logs": ["csv", "wandb"]}, "unknown logger 'wandb'"),
+        ({"lr": ["a", 1]}, "lr must be a number"),
+        ({"weight_decay": -1}, "weight_decay must be a number"),
+        ({"augment": {"scale": [1, 0.5]}}, "scale is a least and a largest"),
+        ({"augment": {"magnitude": 40}}, "magnitude must be a number in 0..10"),
+        ({"flow": {"method": "dis"}}, "flow: .*folder"),
+        ({"keep": "best", "validate_every": 5}, "never tests a stage"),
+        ({"strategy": "fsdp"}, "set ema to 0"),
+        ({"data": [{"name": "synthetics", "root": "x"}]}, "did you mean 'synthetic'"),
+    ],
+)
+def test_configs_that_make_no_sense(clips, changes, reason):
+    with pytest.raises(ValueError, match=reason):
+        config(clips, **changes)
+
+
+def test_numbers_as_yaml_reads_them(clips):
+    made = config(clips, **yaml.safe_load("{lr: [1e-3, 1e-4], weight_decay: 5e-2}"))
+    assert made.lr == (1e-3, 1e-4) and made.weight_decay == 0.05
+
+
+def test_fields_from_the_command_line(clips, tmp_path):
+    changes = ["--set", "overrides.frames=4", "--set", "lr=[1e-3, 1e-4]", "--set", "seed=3"]
+    result = CliRunner().invoke(app, ["train", "--preset", "tiny", "--data", str(clips), "--print", *changes])
+    made = TrainConfig.from_dict(yaml.safe_load(result.stdout))
+    assert made.overrides == {"activation": "sigmoid", "frames": 4} and made.seed == 3 and made.lr[1] == 1e-4
+    assert made.spec().threshold == 0.5
+    for wrong, reason in ((["--set", "seed"], "FIELD=VALUE"), (["--set", "sede=1"], "did you mean 'seed'")):
+        refused = CliRunner().invoke(app, ["train", "--preset", "tiny", "--data", "x", "--print", *wrong])
+        assert refused.exit_code == 2 and reason in refused.stderr
 
 
 def test_a_folder_refuses_another_run(trained, clips):
