@@ -151,14 +151,14 @@ photographs](open_exercise.md) (562 pairs to train on, 82 of seen and 72 of unse
 photographs hold back are left out). Each number is mAP in percent: mean and standard deviation over the seeds, which
 draw the weights, the order and the augmentation, not the data. `val_a` is the mean of the photographs' two columns.
 82 and 72 photographs are few: the 95 % intervals that `amge eval` gives for `transm3e-lite.open-exercise` on them are
-51.3–69.8 and 42.1–58.1, so what is said of one model against another holds for these samples alone. The training is
+51.3–69.9 and 42.1–58.1, so what is said of one model against another holds for these samples alone. The training is
 short, for a CPU: these numbers compare, they are not what the models can do. The shipped weights, trained longer, are
 on the [README](../README.md).
 """
 COMMENTS = {
     2: """
 All networks are the `-tiny` ones, clips of 8 frames of 64², random weights at the start, {epochs} epochs in two stages;
-`transm3e-tiny` has a teacher besides. Skeleton models see the joints in the photographs, that are MediaPipe's, and the
+`transm3e-tiny` has a teacher besides. Skeleton models see the joints that were found in the photographs, and the
 exact ones of the rendered figures. `random`, `all-ones` and `all-zeros` look at nothing, and are the floor.""",
     3: """
 TransM³E-lite on two frames of 112², its EfficientNet-Lite0 frozen as ImageNet left it, {epochs} epochs: every row
@@ -183,7 +183,7 @@ def noise(rows: Mapping[str, Any]) -> Iterator[str]:
         if len(gains) < 2:
             continue
         error = stdev(gains) / len(gains) ** 0.5
-        verdict = "more than chance" if abs(mean(gains)) > 2 * error and error else "within chance"
+        verdict = "more than chance" if abs(mean(gains)) > 2 * error else "within chance"
         if len({gain > 0 for gain in gains}) > 1:
             verdict = "within chance"
         each = ", ".join(f"{gain:+.1f}" for gain in gains)
