@@ -148,6 +148,34 @@ def prepare_synthetic(
         typer.echo(f"{len(samples)} clips in {out}")
 
 
+@prepare.command("skeletons")
+def prepare_skeletons(
+    name: Name,
+    root: Root,
+    out: Annotated[Path, typer.Argument(help="The folder to make, a data set `folder`.")],
+    pose: Annotated[str, typer.Option(help="Pose estimator: mediapipe or rtmlib.")] = "mediapipe",
+    fps: Annotated[float, typer.Option(min=0.1, help="Frames a second that are looked at, at most.")] = 10.0,
+    manifest: ManifestOption = None,
+    table: TableOption = None,
+    lists: ListsOption = None,
+    unseen: UnseenOption = None,
+    allow_pickle: PickleOption = False,
+) -> None:
+    """Estimate the skeletons of a data set's videos, for skeleton models to train on."""
+    with one_line_errors():
+        from amge.data.datasets import load_samples
+        from amge.pose.prepare import prepare as make
+
+        options = options_of(unseen, manifest=manifest, table=table, lists=lists, allow_pickle=allow_pickle)
+        samples = load_samples(name, root, **options)
+        with progress_bar("videos") as progress:
+            made, left_out = make(samples, out, pose, fps, progress)
+        print_lines("left out", [f"{sample}: {reason}" for sample, reason in left_out.items()])
+        typer.echo(f"{len(made)} of {len(samples)} samples with skeletons in {out}")
+    if left_out:
+        raise typer.Exit(2)
+
+
 @contextmanager
 def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
     """A bar on standard error, on a terminal only, that leaves nothing behind."""

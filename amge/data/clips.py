@@ -129,7 +129,9 @@ class Clips(Dataset):
         self.targets = np.stack([encode(names, activities or spec.labels) for names in truth])
         missing = [sample.id for sample in self.samples if sample.skeletons is None]
         if missing and "skeleton" in self.loads:
-            raise ValueError(f"{len(missing)} samples have no skeletons, such as {missing[0]}")
+            raise ValueError(
+                f"{len(missing)} samples have no skeletons, such as {missing[0]}; amge data prepare skeletons makes them"
+            )
         if train:
             from amge.data.appearance import appearance, erasing
 

@@ -34,7 +34,7 @@ class VideoError(ValueError):
 class Shown(NamedTuple):
     """One frame and the time it is on screen, in seconds since the first frame.
 
-    `image` makes its uint8 RGB picture (H, W, 3); call it before taking the next frame.
+    `image` makes its uint8 RGB picture (H, W, 3); call it before taking the next frame but one.
     """
 
     time: float
