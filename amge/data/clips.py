@@ -130,7 +130,7 @@ class Clips(Dataset):
         missing = [sample.id for sample in self.samples if sample.skeletons is None]
         if missing and "skeleton" in self.loads:
             raise ValueError(
-                f"{len(missing)} samples have no skeletons, such as {missing[0]}; amge data prepare skeletons makes them"
+                f"{len(missing)} samples lack skeletons, such as {missing[0]}; `amge data prepare skeletons` makes them"
             )
         if train:
             from amge.data.appearance import appearance, erasing

@@ -312,7 +312,7 @@ def test_targets_are_labels_or_activities(folder, spec):
     [
         ([], {}, "no samples"),
         ([sample(Path("a.mp4"))], {"modalities": ("rbg",)}, "did you mean 'rgb'"),
-        ([sample(Path("a.mp4"))], {"modalities": ("skeleton",)}, "1 samples have no skeletons, such as a.mp4"),
+        ([sample(Path("a.mp4"))], {"modalities": ("skeleton",)}, "1 samples lack skeletons, such as a.mp4"),
         ([sample(Path("a.mp4"), regions=("glutes",))], {}, "glutes"),
         ([sample(Path("a.mp4"))], {"activities": ("squats",)}, "did you mean 'squats'"),
     ],
