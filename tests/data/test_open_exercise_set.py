@@ -14,7 +14,7 @@ from amge.data.prepare import derived_split, prepare, read_splits, regions_of
 from amge.data.sample import leaks
 from amge.muscles import REGION_IDS
 
-SHARED = Path("/work/shared/open_exercise")
+SHARED = Path(__file__).parents[3] / "shared" / "open_exercise"
 shared = pytest.mark.skipif(not SHARED.exists(), reason="the prepared photographs are not here")
 
 
