@@ -16,6 +16,7 @@ from rich.table import Table
 from amge.data.clips import Clips, collate
 from amge.data.flow_cache import FlowCache
 from amge.data.sample import SPLITS, Sample
+from amge.files import whole
 from amge.metrics import average_precisions, bootstrap, calibration, f1_scores, mean_average_precision
 from amge.model import MuscleModel
 from amge.train.module import inputs, mean_of_views
@@ -185,12 +186,8 @@ def write_predictions(found: Predictions, path: Path) -> None:
     for k, label in enumerate(found.labels):
         columns[f"p_{label}"] = found.probabilities[:, k].astype(np.float32)
         columns[f"y_{label}"] = found.targets[:, k].astype(np.int8)
-    part = path.with_name(f".{path.name}.part")
-    try:
+    with whole(path) as part:
         pq.write_table(pa.table(columns), part)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def evaluate(
@@ -225,8 +222,6 @@ def evaluate(
     Raises:
         ValueError: if there are no samples, they do not fit the model, or none can be read.
     """
-    from amge.train.provenance import write_whole
-
     spec: Any = model.spec
     limit = spec.threshold if threshold is None else threshold
     if views < 1 or resamples < 1 or not 0 <= limit <= 1:
@@ -238,8 +233,8 @@ def evaluate(
         from amge.train.plots import draw_report
 
         out = Path(out)
-        out.mkdir(parents=True, exist_ok=True)
         write_predictions(found, out / "predictions.parquet")
-        write_whole(out / "report.json", json.dumps(figures, indent=2) + "\n")
+        with whole(out / "report.json") as part:
+            part.write_text(json.dumps(figures, indent=2) + "\n")
         draw_report(found, figures, out / "report.png")
     return figures

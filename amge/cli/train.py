@@ -106,6 +106,8 @@ def evaluate(
 ) -> None:
     """Test a model on a data set: mAP by split and region, F1 and calibration."""
     with one_line_errors():
+        import torch
+
         from amge.data.datasets import load_samples, takes
         from amge.data.flow_cache import FlowCache
         from amge.data.sample import SPLITS, of_split
@@ -123,7 +125,8 @@ def evaluate(
         if not samples:
             raise ValueError(f"{root} has no samples of {', '.join(split or SPLITS[1:])}")
         kept = FlowCache(flow) if flow else None
-        figures = test(network, samples, report, views, batch_size, workers, threshold, flow=kept)
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        figures = test(network, samples, report, views, batch_size, workers, threshold, device=device, flow=kept)
         if as_json:
             typer.echo(json.dumps(figures, indent=2))
         else:

@@ -18,6 +18,7 @@ from typing import Any
 from amge.data.activities import canonical, match_activity
 from amge.data.sample import Sample
 from amge.errors import one_of
+from amge.files import whole
 from amge.muscles import REGION_IDS
 
 COLUMNS = ("id", "video", "split", "activity", "regions", "source", "start", "end", "skeletons")
@@ -287,16 +288,13 @@ def write_manifest(samples: Sequence[Sample], path: str | Path) -> None:
     path = Path(path)
     one_of("manifest format", path.suffix.lower(), (".csv", ".json"))
     rows = [_cells(sample, path.parent, path.suffix.lower() == ".json") for sample in samples]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    with part.open("w", encoding="utf-8", newline="") as file:
+    with whole(path) as part, part.open("w", encoding="utf-8", newline="") as file:
         if path.suffix.lower() == ".json":
             json.dump([{k: v for k, v in row.items() if v is not None} for row in rows], file, indent=1)
         else:
             writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
             writer.writeheader()
             writer.writerows(rows)
-    part.replace(path)
 
 
 def _cells(sample: Sample, folder: Path, as_json: bool) -> dict[str, Any]:

@@ -8,7 +8,6 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from amge.data.open_exercise import samples
 from amge.data.sample import SPLITS, Sample
 from amge.data.track import extent
 from amge.errors import one_of
+from amge.files import whole
 from amge.muscles import REGION_IDS
 from amge.pose import PoseEstimator, estimator
 from amge.skeletons import COCO17, convert_layout, layout_of
@@ -153,16 +153,13 @@ def prepare(
         poses.append([_pose(out / frame, find) for frame in frames])
     if not labels:
         raise ValueError(f"{source} has no exercise with two photographs" + (" in the splits" if given else ""))
-    _whole(
-        out / "keypoints.npz",
-        lambda part: np.savez_compressed(
-            part, ids=[label["id"] for label in labels], keypoints=np.array(poses, np.float32)
-        ),
-    )
+    with whole(out / "keypoints.npz") as part:
+        np.savez_compressed(part, ids=[label["id"] for label in labels], keypoints=np.array(poses, np.float32))
     seen = {label["family"] for label in labels if label["split"] == "train"}
     unseen = sorted({label["family"] for label in labels} - seen)
     content = {"regions": REGION_IDS, "unseen_families": unseen, "samples": labels}
-    _whole(out / "labels.json", lambda part: part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8"))
+    with whole(out / "labels.json") as part:
+        part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     return samples(out)
 
 
@@ -202,7 +199,8 @@ def _photographs(source: Path, exercise: dict[str, Any], targets: list[Path]) ->
         scale = SIDE / min(picture.size)
         size = round(picture.width * scale), round(picture.height * scale)
         small = picture.resize(size, Image.Resampling.LANCZOS)
-        _whole(target, partial(small.save, format="JPEG", quality=QUALITY))
+        with whole(target) as part:
+            small.save(part, format="JPEG", quality=QUALITY)
     return True
 
 
@@ -219,10 +217,3 @@ def _pose(picture: Path, find: PoseEstimator | None) -> np.ndarray:
     if layout is None:
         raise ValueError(f"a pose estimator gave {len(person)} joints; see amge.skeletons for the layouts it can use")
     return convert_layout(person, layout, COCO17).astype(np.float32)
-
-
-def _whole(path: Path, write: Callable[[Path], Any]) -> None:
-    """Write a file under another name first, so that it is there only when it is whole."""
-    part = path.with_name(f".part-{path.name}")
-    write(part)
-    part.replace(path)

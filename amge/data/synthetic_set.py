@@ -17,6 +17,7 @@ import numpy as np
 from amge.data.manifest import read_manifest, write_manifest
 from amge.data.sample import Sample
 from amge.data.synthetic import EXERCISES, render
+from amge.files import whole
 
 UNSEEN = ("lunge", "triceps_dip", "chest_fly", "glute_bridge", "plank", "lat_pulldown")
 """Exercises that no training clip shows; their families are unseen in the open exercise photographs, too."""
@@ -95,9 +96,8 @@ def prepare(
     made_with = out / "options.json"
     if made_with.exists() and json.loads(made_with.read_text()) != options:
         raise ValueError(f"{out} holds clips of other options, {made_with.read_text().strip()}; name a new folder")
-    for name in ("videos", "skeletons"):
-        (out / name).mkdir(parents=True, exist_ok=True)
-    made_with.write_text(json.dumps(options) + "\n")
+    with whole(made_with) as part:
+        part.write_text(json.dumps(options) + "\n")
     planned = list(plan(clips, seed))
     write = partial(_write, out, frames, size, fps)
     if workers == 1:
@@ -142,12 +142,10 @@ def _write(out: Path, frames: int, size: int, fps: float, clip: Clip) -> None:
     if video.exists() and skeletons.exists():
         return
     rendered = render(clip.exercise, frames, size, clip.seed, fps)
-    part = video.with_name(f".part-{video.name}")
-    _encode(part, rendered.frames, fps)
-    part.replace(video)
-    part = skeletons.with_name(f".part-{skeletons.name}")
-    np.savez_compressed(part, keypoints=rendered.keypoints[None], fps=fps)
-    part.replace(skeletons)
+    with whole(video) as part:
+        _encode(part, rendered.frames, fps)
+    with whole(skeletons) as part:
+        np.savez_compressed(part, keypoints=rendered.keypoints[None], fps=fps)
 
 
 def _encode(path: Path, frames: np.ndarray, fps: float) -> None:

@@ -13,6 +13,7 @@ from amge.data.manifest import write_manifest
 from amge.data.sample import Sample
 from amge.data.track import Tracker
 from amge.data.video import _read
+from amge.files import whole
 from amge.pose.estimators import PoseEstimator, estimator
 from amge.pose.persons import check_poses
 
@@ -91,7 +92,6 @@ def prepare(
         ImportError: if the estimator is not installed.
     """
     folder = Path(out) / "skeletons"
-    folder.mkdir(parents=True, exist_ok=True)
     made: list[Sample] = []
     left_out: dict[str, str] = {}
     for number, sample in enumerate(samples):
@@ -105,10 +105,8 @@ def prepare(
         try:
             if not path.exists():
                 keypoints, times = video_skeletons(sample.video, pose, fps)
-                part = path.with_name(f".{path.name}.part")
-                with part.open("wb") as file:
-                    np.savez_compressed(file, keypoints=keypoints, times=times)
-                part.replace(path)
+                with whole(path) as part:
+                    np.savez_compressed(part, keypoints=keypoints, times=times)
             made.append(replace(sample, video=sample.video.resolve(), skeletons=path.resolve()))
         except VideoError as error:
             left_out[sample.id] = str(error)

@@ -19,6 +19,7 @@ from torch.utils.data import DistributedSampler
 from amge.builder import assemble
 from amge.data.frames import VideoError
 from amge.errors import one_of
+from amge.files import whole
 from amge.hub.local import save_pretrained
 from amge.model import MuscleModel
 from amge.train.config import KEPT, LOGGERS
@@ -66,20 +67,15 @@ class WholeCheckpoints(TorchCheckpointIO):
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        part = Path(path).with_name(f".{Path(path).name}.part")
-        part.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with part.open("wb") as file:
+            with whole(Path(path)) as part, part.open("wb") as file:
                 torch.save(checkpoint, file)
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(part, path)
         except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
             raise OSError(
                 f"{path} could not be written (is the disk full?); the one before is whole: {error}"
             ) from None
-        finally:
-            part.unlink(missing_ok=True)
 
 
 def loggers(folder: Path, kinds: tuple[str, ...]) -> list[Logger]:

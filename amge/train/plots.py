@@ -5,6 +5,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+from amge.files import whole
 from amge.metrics import calibration
 
 INK, GRID = "#333333", "#dddddd"
@@ -25,16 +26,6 @@ def figure(rows: int, columns: int, size: tuple[float, float]) -> tuple[Any, Any
         axis.set_axisbelow(True)
         axis.tick_params(colors=INK, labelsize=8)
     return picture, axes
-
-
-def save(picture: Any, path: Path) -> None:
-    """Write a picture whole or not at all."""
-    part = path.with_name(f".part-{path.name}")
-    try:
-        picture.savefig(part)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def curves(folder: Path) -> Path | None:
@@ -66,7 +57,8 @@ def curves(folder: Path) -> Path | None:
         axis.set_xlabel("step", fontsize=8, color=INK)
         if len(names) > 1:
             axis.legend(fontsize=7, frameon=False)
-    save(picture, folder / "curves.png")
+    with whole(folder / "curves.png") as part:
+        picture.savefig(part)
     return folder / "curves.png"
 
 
@@ -107,4 +99,5 @@ def draw_report(found: Any, figures: dict[str, Any], path: Path) -> None:
         "share that is true, by probability; dashed: the threshold", fontsize=9, color=INK, loc="left"
     )
     reliability.legend(fontsize=7, frameon=False)
-    save(picture, path)
+    with whole(path) as part:
+        picture.savefig(part)

@@ -1,7 +1,6 @@
 """What made a run: written into its folder, so that a result can be made again."""
 
 import json
-import os
 import platform
 import subprocess
 import sys
@@ -9,6 +8,8 @@ from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
+
+from amge.files import whole
 
 PACKAGES = (
     "amge",
@@ -64,17 +65,6 @@ def commit() -> str | None:
         return None
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    try:
-        part.write_text(text)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
 FREE = ("workers", "logs", "accelerator")
 """Fields that may change when a run goes on: they do not change its result."""
 
@@ -107,4 +97,6 @@ def claim(folder: Path, config: dict[str, Any], data: str, start: bool = True) -
             )
     if not start:
         return
-    write_whole(path, json.dumps({"config": config, "data": data, "starts": [*starts, environment()]}, indent=2) + "\n")
+    content = {"config": config, "data": data, "starts": [*starts, environment()]}
+    with whole(path) as part:
+        part.write_text(json.dumps(content, indent=2) + "\n")

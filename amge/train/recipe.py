@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, DistributedSampler
 
-from amge.builder import assemble, teacher_spec
+from amge.builder import assemble
 from amge.data.open_exercise import load
 from amge.errors import one_of
 from amge.hub.local import from_pretrained
@@ -25,23 +25,10 @@ from amge.train.clips import Clips, render_pool
 from amge.train.halves import encoder_of, freeze_trunk
 from amge.train.imagenet import load_efficientnet_lite0
 from amge.train.loop import fit
+from amge.train.run import start_from, tokens_alone
 from amge.train.stage import Stage
 
 STAGES = ("rgb", "rgb_diff", "student")
-
-
-def tokens_alone(spec: ModelSpec, modality: str) -> ModelSpec:
-    """The spec of stage 1: one bank and no fusion, `main` on RGB or `sender` on an auxiliary modality."""
-    if modality != "rgb":
-        return teacher_spec(spec.replace(auxiliary=modality))
-    return spec.replace(banks=("main",), fusion=None, distill=None)
-
-
-def start_from(model: MuscleModel, trained: MuscleModel) -> None:
-    """Copy everything that both models have; the receiver bank and the fusion keep their fresh weights."""
-    own = model.state_dict()
-    shared = {k: v for k, v in trained.state_dict().items() if k in own and own[k].shape == v.shape}
-    model.load_state_dict(shared, strict=False)
 
 
 def same_run(folder: Path, options: str) -> None:

@@ -22,6 +22,7 @@ from amge.data.clips import Clips, collate
 from amge.data.datasets import load_samples, takes
 from amge.data.sample import Sample, combined, fingerprint, leaks, of_split
 from amge.errors import one_of
+from amge.files import whole
 from amge.hub.local import from_pretrained
 from amge.model import MuscleModel
 from amge.muscles import REGION_IDS
@@ -29,7 +30,7 @@ from amge.spec import ModelSpec
 from amge.train.config import INITS, TrainConfig
 from amge.train.loop import EpochSampler, fit
 from amge.train.module import Training
-from amge.train.provenance import claim, write_whole
+from amge.train.provenance import claim
 
 VALIDATION = ("val_seen", "val_unseen")
 
@@ -260,7 +261,8 @@ class Run:
         curves(self.out / name)
         if module.broken:
             lines = [f"{sample}\t{' '.join(reason.split())}" for sample, reason in sorted(module.broken.items())]
-            write_whole(self.out / name / "broken.tsv", "\n".join(lines) + "\n")
+            with whole(self.out / name / "broken.tsv") as part:
+                part.write_text("\n".join(lines) + "\n")
 
 
 def layout(spec: ModelSpec) -> tuple[Any, Any]:
@@ -299,7 +301,8 @@ def train(config: TrainConfig, out: str | Path) -> MuscleModel:
     def begin() -> None:
         if first:
             claim(out, *made)
-            write_whole(out / "config.yaml", config.to_yaml())
+            with whole(out / "config.yaml") as part:
+                part.write_text(config.to_yaml())
 
     run = Run(config, samples, out, begin)
     model = run.stage("main", tokens_alone(spec, spec.modality), 0)
@@ -308,5 +311,8 @@ def train(config: TrainConfig, out: str | Path) -> MuscleModel:
         model = run.stage("student", spec, 1, model, teacher)
     if first and (tests := [s for s in samples if s.split != "train"]):
         flow = config.flow_cache() if "flow" in spec.modalities else None
-        evaluate(model, tests, out / "report", config.views, config.batch_size, config.workers, flow=flow)
+        device = "cuda" if torch.cuda.is_available() and config.accelerator != "cpu" else "cpu"
+        evaluate(
+            model, tests, out / "report", config.views, config.batch_size, config.workers, device=device, flow=flow
+        )
     return model
