@@ -7,7 +7,8 @@ model.predict("squat.mp4")  # {"quadriceps": 0.97, ...}
 
 from amge import muscles
 from amge.builder import assemble, build, distillation, teacher_spec
-from amge.hub.local import from_pretrained
+from amge.hub.load import from_pretrained
+from amge.hub.published import Pretrained, list_pretrained, register_pretrained
 from amge.model import MuscleModel
 from amge.registry import register, register_model
 from amge.spec import ModelSpec
@@ -19,15 +20,18 @@ __version__ = "0.1.0"
 __all__ = [
     "ModelSpec",
     "MuscleModel",
+    "Pretrained",
     "TokenBank",
     "assemble",
     "build",
     "distillation",
     "from_pretrained",
     "list_models",
+    "list_pretrained",
     "muscles",
     "register",
     "register_model",
+    "register_pretrained",
     "spec",
     "teacher_spec",
 ]

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from amge.backbones.contract import Backbone
 from amge.errors import one_of
 from amge.fusion import LateFusion, PatchFusion
-from amge.model import MuscleModel
+from amge.model import MuscleModel, class_names
 from amge.registry import PARTS, make
 from amge.spec import ModelSpec
 from amge.tokens import TokenBank
@@ -88,7 +88,7 @@ def teacher_spec(student: ModelSpec) -> ModelSpec:
         ValueError: for something else than a spec.
     """
     check_spec(student)
-    return student.replace(
+    return student.untrained().replace(
         arch=f"{student.arch}-teacher",
         **auxiliary_backbone(student),
         modality=student.auxiliary,
@@ -98,9 +98,6 @@ def teacher_spec(student: ModelSpec) -> ModelSpec:
         distill=None,
         head="mean",
         auxiliary_backbone=None,
-        tag=None,
-        licence=None,
-        metrics={},
     )
 
 
@@ -117,7 +114,7 @@ def assemble(spec: ModelSpec) -> MuscleModel:
     if torch.get_default_device().type != "meta":
         with torch.device("meta"):
             rehearse(spec)
-    model = _assemble(spec)
+    model = put_together(spec)
     if torch.get_default_device().type != "meta":
         try_parts(model, spec)
     return model
@@ -136,9 +133,9 @@ def rehearse(spec: ModelSpec) -> None:
         ValueError: for parts that do not fit one another.
     """
     try:
-        _assemble(spec)
+        put_together(spec)
         if spec.distill:
-            _assemble(teacher_spec(spec))
+            put_together(teacher_spec(spec))
     except ValueError:
         raise
     except Exception:  # a part that this device can't hold; building it for real tells
@@ -170,7 +167,8 @@ def states(part: nn.Module, kind: str, *sizes: str) -> None:
         raise ValueError(f"{kind} {type(part).__name__} must state {', '.join(missing)} as attributes")
 
 
-def _assemble(spec: ModelSpec) -> MuscleModel:
+def put_together(spec: ModelSpec) -> MuscleModel:
+    """Build the model that a spec describes without trying its parts; see `assemble`."""
     backbone = make_backbone(spec)
     states(backbone, "backbone", "token_dim", "embed_dims", "reduces", "out_channels")
     bank = TokenBank(spec.tokens, backbone.token_dim, spec.banks) if spec.banks else None
@@ -191,38 +189,68 @@ def _assemble(spec: ModelSpec) -> MuscleModel:
     return model
 
 
-def build(name: str, pretrained: bool | str | Path = False, init: str | None = None, **overrides: Any) -> MuscleModel:
+def build(
+    name: str,
+    pretrained: bool | str | Path = False,
+    init: str | None = None,
+    *,
+    num_classes: int | None = None,
+    strict: bool = True,
+    device: str | torch.device | None = None,
+    dtype: torch.dtype | None = None,
+    revision: str | None = None,
+    token: str | bool | None = None,
+    cache_dir: str | Path | None = None,
+    local_files_only: bool = False,
+    **overrides: Any,
+) -> MuscleModel:
     """Build a named model.
 
     Args:
         name: one of `list_models()`, `arch` or `arch.tag`.
-        pretrained: True loads the shipped weights of the name (its default tag if it has none) and returns the
-            model in eval mode; a string is another tag of the arch, or a folder that `save_pretrained` wrote.
+        pretrained: True loads the published weights of the name (of its default tag if it has none) and returns the
+            model in eval mode; a string is another tag of the arch, a folder that `save_pretrained` wrote, or a
+            repository on the Hub as `owner/name`.
         init: "imagenet" starts the backbone of an untrained model from timm's ImageNet weights on the Hub; tokens,
             fusion and head stay random.
+        num_classes: labels `class_0`, `class_1`, ...; trained weights with another number get a fresh head.
+        strict: whether trained weights must fit in every tensor; see `from_pretrained`.
+        device: where the model is to be; default: torch's default device.
+        dtype: of floating-point weights; default: float32.
+        revision: of a repository on the Hub.
+        token: of the Hub; see `from_pretrained`.
+        cache_dir: of the Hub; see `from_pretrained`.
+        local_files_only: never use the network.
         overrides: fields of `ModelSpec` to replace. With `pretrained`, the weights must still fit.
 
     Raises:
-        ValueError: for an unknown name, field or part, or if there are no weights that fit, or they can't be fetched.
+        ValueError: for an unknown name, field or part, or if there are no weights that fit, or they may not be read.
+        OSError: if the Hub can't be reached.
     """
-    from amge.hub.local import load_weights, read_spec
-    from amge.hub.weights import find
-
     if init is not None:
         one_of("init", init, ("imagenet",))
         if pretrained:
             raise ValueError("init and pretrained exclude each other: one starts from ImageNet, the other is trained")
-    if not pretrained:
-        untrained: dict[str, Any] = {"tag": None, "licence": None, "metrics": {}}
-        model = assemble(spec(name).replace(**(untrained | overrides)))
-        if init:
-            from amge.convert.imagenet import start_from_imagenet
+    if pretrained:
+        from amge.hub.load import load, spec_of
+        from amge.hub.published import find
 
-            start_from_imagenet(model.backbone)
-        return model
-    one_of("model", name, list_models())
-    folder = find(name, pretrained)
-    saved = read_spec(folder)
-    if saved.arch != name.split(".")[0]:
-        raise ValueError(f"{folder} holds a {saved.arch!r}, not a {name!r}")
-    return load_weights(assemble(saved.replace(**overrides)), folder)
+        one_of("model", name, list_models())
+        hub = {"token": token, "cache_dir": cache_dir, "local_files_only": local_files_only}
+        files = find(name, pretrained, revision, **hub)
+        saved = spec_of(files)
+        if saved.arch != name.split(".")[0]:
+            raise ValueError(
+                f"{files} holds a {saved.arch!r}, not a {name!r}; amge.from_pretrained loads it as what it is"
+            )
+        return load(files, saved.replace(**overrides), num_classes, strict, device, dtype)
+    if revision is not None:
+        raise ValueError(f"revision={revision!r} is of trained weights; say which with pretrained=")
+    if num_classes is not None:
+        overrides = {"labels": class_names(num_classes), **overrides}
+    model = assemble(spec(name).untrained().replace(**overrides))
+    if init:
+        from amge.convert.imagenet import start_from_imagenet
+
+        start_from_imagenet(model.backbone)
+    return model if device is None and dtype is None else model.to(device, dtype)

@@ -6,7 +6,7 @@ Shapes: `B` batch, `T H W` picture or grid, `N` patches, `M` tokens per bank, `C
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import torch
@@ -22,9 +22,21 @@ from amge.tokens import TokenBank
 
 if TYPE_CHECKING:
     from amge.data.skeleton import Skeletons
+    from amge.hub.publish import Commit
     from amge.pose import PoseEstimator
 
 Source: TypeAlias = "str | Path | np.ndarray | Tensor | Skeletons"
+
+
+def class_names(num_classes: int) -> tuple[str, ...]:
+    """Labels for classes that have no names: `class_0`, `class_1`, ...
+
+    Raises:
+        ValueError: unless it is a whole number from 1 up.
+    """
+    if not isinstance(num_classes, int) or isinstance(num_classes, bool) or num_classes < 1:
+        raise ValueError(f"num_classes must be a whole number from 1 up, got {num_classes!r}")
+    return tuple(f"class_{i}" for i in range(num_classes))
 
 
 class MuscleModel(nn.Module):
@@ -146,14 +158,13 @@ class MuscleModel(nn.Module):
         """
         from amge.builder import make_head
 
-        if not isinstance(num_classes, int) or isinstance(num_classes, bool) or num_classes < 1:
-            raise ValueError(f"num_classes must be a whole number from 1 up, got {num_classes!r}")
+        names = class_names(num_classes)
         if isinstance(labels, str):
             raise ValueError(f"labels must be a tuple of names, got the string {labels!r}")
-        labels = tuple(f"class_{i}" for i in range(num_classes)) if labels is None else tuple(labels)
+        labels = names if labels is None else tuple(labels)
         if len(labels) != num_classes:
             raise ValueError(f"{num_classes} classes need as many labels, got {len(labels)}")
-        spec = self._spec().replace(labels=labels, tag=None, metrics={})
+        spec = self._spec().untrained().replace(labels=labels, licence=self._spec().licence)
         like = self._like()
         head = make_head(spec, self.backbone, self.fusion)
         self.head = head.to(like.device, like.dtype).train(self.training)
@@ -232,18 +243,24 @@ class MuscleModel(nn.Module):
             probabilities = dict(zip(labels, self._probabilities(given[None])[0].tolist(), strict=True))
             yield replace(window, probabilities=probabilities)
 
-    def save_pretrained(self, folder: str | Path, dtype: torch.dtype | None = None) -> Path:
-        """Write `config.json` and `model.safetensors`; see `amge.hub.save_pretrained`."""
-        from amge.hub.local import save_pretrained
+    def save_pretrained(self, folder: str | Path, dtype: torch.dtype | None = None, **options: Any) -> Path:
+        """Write `config.json`, `model.safetensors` and a card; see `amge.hub.save_pretrained`."""
+        from amge.hub.save import save_pretrained
 
-        return save_pretrained(self, folder, dtype)
+        return save_pretrained(self, folder, dtype, **options)
+
+    def push_to_hub(self, repo: str, dtype: torch.dtype | None = None, **options: Any) -> "Commit":
+        """Publish as `owner/name` on the Hugging Face Hub; see `amge.hub.push_to_hub`."""
+        from amge.hub.publish import push_to_hub
+
+        return push_to_hub(self, repo, dtype, **options)
 
     @staticmethod
-    def from_pretrained(folder: str | Path, **overrides: object) -> "MuscleModel":
-        """Load a folder that `save_pretrained` wrote; see `amge.hub.from_pretrained`."""
-        from amge.hub.local import from_pretrained
+    def from_pretrained(source: str | Path, revision: str | None = None, **options: Any) -> "MuscleModel":
+        """Load a checkpoint from a folder or the Hub; see `amge.hub.from_pretrained`."""
+        from amge.hub.load import from_pretrained
 
-        return from_pretrained(folder, **overrides)
+        return from_pretrained(source, revision, **options)
 
     def _spec(self) -> ModelSpec:
         if self.spec is None:

@@ -1,8 +1,10 @@
 """The names of parts and models: the one place where a string becomes a module's constructor."""
 
 import inspect
+import sys
 from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any, TypeVar
 
 from torch import nn
@@ -125,6 +127,32 @@ def register(kind: str, name: str) -> Callable[[Part], Part]:
         return part
 
     return add
+
+
+def used(spec: ModelSpec) -> list[tuple[str, str]]:
+    """Kind and name of every part that a spec names."""
+    streams = (spec.streams or "").removeprefix("patch-")
+    named = (
+        ("backbone", spec.backbone),
+        ("backbone", spec.auxiliary_backbone),
+        ("fusion", spec.fusion),
+        ("fusion", None if streams in ("", "late") else streams),
+        ("head", spec.head),
+        ("distill", spec.distill),
+    )
+    return list(dict.fromkeys((kind, name) for kind, name in named if name))
+
+
+def origin(kind: str, name: str) -> str | None:
+    """The module to import so that a part is registered; None for one of this library, or of nowhere."""
+    part: Any = PARTS[kind].get(name)
+    while isinstance(part, partial):
+        part = part.func
+    module = getattr(part, "__module__", "amge")
+    if module == "__main__":
+        file = getattr(sys.modules[module], "__file__", None)
+        return Path(file).stem if file else None
+    return None if module.split(".")[0] == "amge" else module
 
 
 def register_model(function: Callable[[], ModelSpec]) -> Callable[[], ModelSpec]:

@@ -15,6 +15,8 @@ from amge.muscles import REGION_IDS
 THRESHOLDS = {"sigmoid": 0.5, "softmax": 0.05}
 """From which probability a label counts as active, if nothing better is known; 0.05 is that of the official figures."""
 ACTIVATIONS = tuple(THRESHOLDS)
+ABOUT = ("metrics", "provenance", "imports")
+"""Fields that say something of weights, each a mapping."""
 PAIRINGS = (1, 2, 3, 4)
 """Cases of Table 13."""
 
@@ -90,6 +92,12 @@ class ModelSpec:
     licence: str | None = None
     """Of the weights."""
     metrics: Mapping[str, float] = field(default_factory=dict)
+    """Measured ones by name: the split, then the metric, such as `val_seen_mAP` in percent."""
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    """How the weights came about; what the model card says. `data` is a list of objects with `name` and `licence`; by
+    convention there are `seed`, `commit`, `command`, `teacher`, `init` and `source` as well."""
+    imports: Mapping[str, str] = field(default_factory=dict)
+    """Parts that do not come with this library, `kind name` to the module that registers each: for those who load."""
 
     def __post_init__(self) -> None:
         for field_ in dataclasses.fields(self):  # as JSON would give them back
@@ -122,7 +130,7 @@ class ModelSpec:
             raise ValueError("labels must be distinct names, at least one")
         if not is_number(self.threshold) or not 0 <= self.threshold <= 1:
             raise ValueError(f"threshold must lie in 0..1, got {self.threshold}")
-        for name in (f.name for f in dataclasses.fields(self) if f.name.endswith("_args") or f.name == "metrics"):
+        for name in (f.name for f in dataclasses.fields(self) if f.name.endswith("_args") or f.name in ABOUT):
             if not isinstance(getattr(self, name), Mapping):
                 raise ValueError(f"{name} must map names to values, got {getattr(self, name)!r}")
             try:
@@ -145,6 +153,10 @@ class ModelSpec:
     def name(self) -> str:
         """`arch.tag`, or the arch alone."""
         return f"{self.arch}.{self.tag}" if self.tag else self.arch
+
+    def untrained(self) -> "ModelSpec":
+        """A copy without what is true of trained weights alone."""
+        return dataclasses.replace(self, tag=None, licence=None, metrics={}, provenance={})
 
     @property
     def modalities(self) -> tuple[str, ...]:

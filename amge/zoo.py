@@ -175,21 +175,21 @@ for _name, _probability in STATISTICAL.items():
 
 
 def list_models(pattern: str = "*") -> list[str]:
-    """Names of all models that match a shell-style pattern, those with shipped weights also as `arch.tag`."""
-    from amge.hub.weights import shipped
+    """Names of all models that match a shell-style pattern, those with published weights also as `arch.tag`."""
+    from amge.hub.published import PUBLISHED
 
-    return sorted(name for name in {*MODELS, *shipped()} if fnmatch(name, pattern))
+    return sorted(name for name in {*MODELS, *PUBLISHED} if fnmatch(name, pattern))
 
 
 def spec(name: str) -> ModelSpec:
-    """The spec of a named model; for `arch.tag`, that of the shipped checkpoint.
+    """The spec of a named model; for `arch.tag`, that of the published checkpoint.
 
     Raises:
         ValueError: for an unknown name, with the closest ones.
     """
-    from amge.hub.local import read_spec
-    from amge.hub.weights import shipped
+    from amge.hub.load import spec_of
+    from amge.hub.published import PUBLISHED
 
-    if name in (folders := shipped()):
-        return read_spec(folders[name])
+    if name in PUBLISHED:
+        return spec_of(PUBLISHED[name].files())
     return MODELS[one_of("model", name, list_models())]()

@@ -313,7 +313,7 @@ def test_weights_that_do_not_fit(broken, video, edit, reason):
     state = load_file(broken / "model.safetensors")
     edit(state)
     save_file(state, broken / "model.safetensors")
-    refused(amge_cli("predict", video, "--model", broken), "model.safetensors does not fit", reason)
+    refused(amge_cli("predict", video, "--model", broken), "does not fit", reason)
 
 
 @pytest.mark.parametrize(

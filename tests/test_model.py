@@ -102,7 +102,7 @@ def test_build_takes_overrides_of_the_spec(tiny_spec):
         ({"labels": ()}, "labels must be distinct names"),
         ({"labels": ("chest", "chest")}, "labels must be distinct names"),
         ({"threshold": 1.5}, "threshold must lie in 0..1"),
-        ({"pretrained": "no-such-tag"}, "no-such-tag is neither a tag of 'transm3e-lite' nor a folder"),
+        ({"pretrained": "no-such-tag"}, "'no-such-tag' is neither a tag of 'transm3e-lite'"),
         ({"name": "transm3e-litte", "pretrained": True}, "did you mean 'transm3e-lite'"),
     ],
 )
@@ -192,7 +192,7 @@ def test_a_saved_model_comes_back_bit_by_bit(tiny_model, folder, load):
     assert state.keys() == tiny_model.state_dict().keys()
     assert all(torch.equal(state[key], value) for key, value in tiny_model.state_dict().items())
     assert torch.equal(again(random_clip()), tiny_model(random_clip()))
-    assert sorted(os.listdir(folder)) == ["config.json", "model.safetensors"]
+    assert sorted(os.listdir(folder)) == ["README.md", "config.json", "model.safetensors"]
 
 
 def test_build_loads_a_folder(tiny_model, folder):

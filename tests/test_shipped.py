@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 import amge
-from amge.hub import shipped
+from amge.hub.published import PUBLISHED, SHIPPED
 from amge.muscles import REGION_IDS
 
 CLIP = Path(__file__).parents[1] / "examples" / "squat.mp4"
@@ -15,9 +15,9 @@ def model():
     return amge.build("transm3e-lite", pretrained=True)
 
 
-@pytest.mark.parametrize("name", shipped())
+@pytest.mark.parametrize("name", PUBLISHED)
 def test_each_checkpoint_is_small_and_has_a_card(name):
-    folder = shipped()[name]
+    folder = (SHIPPED / name)
     assert (folder / "model.safetensors").stat().st_size <= 12 * 2**20
     card = (folder / "README.md").read_text()
     for word in ("Licence of the weights", "Training data", "Metrics", "seed", "Not medical advice"):
@@ -36,7 +36,7 @@ def test_loads_without_network(monkeypatch):
         raise AssertionError("opened a socket")
 
     monkeypatch.setattr(socket, "socket", refuse)
-    for pretrained in (True, "open-exercise", shipped()["transm3e-lite.open-exercise"]):
+    for pretrained in (True, "open-exercise", (SHIPPED / "transm3e-lite.open-exercise")):
         assert amge.build("transm3e-lite", pretrained=pretrained).spec.tag == "open-exercise"
 
 
@@ -49,7 +49,7 @@ def test_a_squat_works_the_legs(model):
 
 def test_the_skeleton_model_keeps_its_budget_and_knows_a_squat():
     pytest.importorskip("mediapipe", reason="needs the extra pose")
-    folder = shipped()["st-gcn.open-exercise"]
+    folder = (SHIPPED / "st-gcn.open-exercise")
     assert (folder / "model.safetensors").stat().st_size <= 3_000_000
     model = amge.build("st-gcn", pretrained=True)
     assert model.spec.labels == REGION_IDS and not model.training and model.spec.modality == "skeleton"

@@ -10,7 +10,7 @@ import amge
 from amge.bulk.files import Video, printable
 from amge.bulk.table import failure, rows, schema_of
 from amge.data.frames import VideoError
-from amge.hub.weights import load
+from amge.hub.published import load
 from amge.model import MuscleModel
 
 

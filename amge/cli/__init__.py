@@ -7,6 +7,7 @@ import typer
 
 from amge.cli.data import app as data
 from amge.cli.predict import predict
+from amge.cli.publish import publish
 from amge.cli.show import info, list_models, skeletons
 from amge.cli.train import evaluate, train
 
@@ -19,4 +20,5 @@ app.command()(info)
 app.command()(train)
 app.command("eval")(evaluate)
 app.add_typer(data, name="data")
+app.command()(publish)
 app.command()(skeletons)

@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from amge.cli.shared import ModelOption, complain, one_line_errors
-from amge.hub.weights import load
+from amge.hub.published import load
 
 out, err = Console(), Console(stderr=True)
 

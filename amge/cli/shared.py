@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-ModelOption = Annotated[str, typer.Option(help="A name from `amge list`, or the folder of a checkpoint.")]
+MODEL_HELP = "A name from `amge list`, the folder of a checkpoint, or owner/name of one on the Hugging Face Hub."
+ModelOption = Annotated[str, typer.Option(help=MODEL_HELP)]
 
 
 @contextmanager

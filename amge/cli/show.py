@@ -1,6 +1,7 @@
 """`amge list`, `amge info` and `amge skeletons`."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -8,25 +9,33 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from amge.cli.shared import one_line_errors
-from amge.hub.weights import is_path
+from amge.cli.shared import MODEL_HELP, one_line_errors
+from amge.hub.published import PUBLISHED, is_name
+from amge.registry import MODELS
 
 out = Console()
 
 
-def list_models(pattern: Annotated[str, typer.Argument(help="Shell-style pattern.")] = "*") -> None:
+def list_models(
+    pattern: Annotated[str, typer.Argument(help="Shell-style pattern.")] = "*",
+    pretrained: Annotated[bool, typer.Option("--pretrained", help="The published weights, in full, as JSON.")] = False,
+) -> None:
     """List the models, and those with trained weights as NAME.TAG."""
     import amge
 
     with one_line_errors():
+        if pretrained:
+            typer.echo(json.dumps([asdict(entry) for entry in amge.list_pretrained(pattern)], indent=2))
+            return
         rows = Table(box=None, pad_edge=False)
         for column in ("name", "input", "weights", "licence of weights"):
             rows.add_column(column, no_wrap=True)
         for name in amge.list_models(pattern):
-            spec = amge.spec(name)
+            entry = PUBLISHED.get(name)
+            spec = amge.spec(entry.name if entry and entry.name in MODELS else name)
             size = "" if spec.modality == "skeleton" else f" x {spec.size} x {spec.size}"
-            shape = f"{spec.frames}{size}, {spec.modality}"
-            rows.add_row(name, shape, "shipped" if spec.tag else "–", spec.licence or "–")
+            weights, licence = (entry.repo or "in the package", entry.licence) if entry else ("not published", "–")
+            rows.add_row(name, f"{spec.frames}{size}, {spec.modality}", weights, licence)
         out.print(rows)
 
 
@@ -46,16 +55,16 @@ def skeletons(
 
 
 def info(
-    name: Annotated[str, typer.Argument(help="A name from `amge list`, or the folder of a checkpoint.")],
+    name: Annotated[str, typer.Argument(help=MODEL_HELP)],
 ) -> None:
     """Print the spec of a model and its size, as JSON."""
     import torch
 
     import amge
-    from amge.hub.local import read_spec
+    from amge.hub.load import read_spec
 
     with one_line_errors():
-        spec = read_spec(Path(name)) if is_path(name) else amge.spec(name)
+        spec = amge.spec(name) if is_name(name) else read_spec(name)
         with torch.device("meta"):
             network = amge.assemble(spec)
         parameters = sum(p.numel() for p in network.parameters())

@@ -18,8 +18,8 @@ from amge.cli.data import (
     UnseenOption,
     options_of,
 )
-from amge.cli.shared import one_line_errors
-from amge.hub.weights import load
+from amge.cli.shared import MODEL_HELP, one_line_errors
+from amge.hub.published import load
 
 out = Console()
 
@@ -82,7 +82,7 @@ def train(
 
 
 def evaluate(
-    model: Annotated[str, typer.Argument(help="A name from `amge list`, or the folder of a checkpoint.")],
+    model: Annotated[str, typer.Argument(help=MODEL_HELP)],
     name: Name,
     root: Root,
     split: Annotated[list[str] | None, typer.Option(help="Only these splits; default: all but train.")] = None,

@@ -20,7 +20,7 @@ from amge.builder import assemble
 from amge.data.frames import VideoError
 from amge.errors import one_of
 from amge.files import whole
-from amge.hub.local import save_pretrained
+from amge.hub.save import save_pretrained
 from amge.model import MuscleModel
 from amge.train.config import KEPT, LOGGERS
 

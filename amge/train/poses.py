@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, Dataset
 import amge
 from amge.backbones.streams import STREAMS
 from amge.builder import assemble
-from amge.hub.local import from_pretrained
+from amge.hub.load import from_pretrained
 from amge.model import MuscleModel
 from amge.muscles import REGION_IDS
 from amge.skeletons import COCO17

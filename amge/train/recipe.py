@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, DistributedSampler
 from amge.builder import assemble
 from amge.data.open_exercise import load
 from amge.errors import one_of
-from amge.hub.local import from_pretrained
+from amge.hub.load import from_pretrained
 from amge.model import MuscleModel
 from amge.spec import ModelSpec
 from amge.train.cache import Cached, cache_features

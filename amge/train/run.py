@@ -23,7 +23,7 @@ from amge.data.datasets import load_samples, takes
 from amge.data.sample import Sample, combined, fingerprint, leaks, of_split
 from amge.errors import one_of
 from amge.files import whole
-from amge.hub.local import from_pretrained
+from amge.hub.load import from_pretrained
 from amge.model import MuscleModel
 from amge.muscles import REGION_IDS
 from amge.spec import ModelSpec

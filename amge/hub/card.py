@@ -1,0 +1,193 @@
+"""The model card of a checkpoint: what its spec says, in words, and what it does not say as "not stated"."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from huggingface_hub import EvalResult, ModelCardData
+
+from amge.spec import ModelSpec
+
+GENERATED = "<!-- Written by amge from config.json. Without this line the card is yours, and stays as it is. -->"
+UNSTATED = "not stated"
+LICENCES = (
+    "apache-2.0",
+    "mit",
+    "bsd-3-clause",
+    "cc0-1.0",
+    "cc-by-4.0",
+    "cc-by-sa-4.0",
+    "cc-by-nc-4.0",
+    "cc-by-nc-sa-4.0",
+    "unlicense",
+    "gpl-3.0",
+)
+"""Those that the Hub has names for; others it calls `other`."""
+CROPS = {"movement": "the square that holds the movement", "centre": "the largest square in the middle of the picture"}
+LIMITS = (
+    "Not medical advice, and no measurement: the probabilities say which labels a video resembles, not how hard a "
+    "muscle works in the person filmed. What was not in the training data (other movements, views, bodies, light) is "
+    "known less well; try it on your own footage first."
+)
+
+
+def is_generated(card: str) -> bool:
+    """Whether a card was written by `model_card`, and so may be written again."""
+    return GENERATED in card
+
+
+def unstated(spec: ModelSpec) -> list[str]:
+    """What the card of a spec can't say."""
+    about = spec.provenance
+    facts = {
+        "the licence of the weights": spec.licence,
+        "the training data": about.get("data"),
+        "the licence of the training data": all(_of(each, "licence") for each in about.get("data") or [{}]),
+        "metrics": spec.metrics,
+        "the seed": about.get("seed") is not None,
+        "the commit": about.get("commit"),
+    }
+    return [name for name, known in facts.items() if not known]
+
+
+def model_card(spec: ModelSpec, repo: str | None = None) -> str:
+    """The card of a checkpoint, Markdown with the Hub's metadata in front.
+
+    Args:
+        spec: of the checkpoint.
+        repo: `owner/name` that its snippet loads; None: the folder that the card is in.
+    """
+    about = spec.provenance
+    sections = [
+        f"---\n{_metadata(spec).to_yaml()}\n---",
+        GENERATED,
+        f"# {spec.name}",
+        f"From {_seen(spec)} to a probability for each of {len(spec.labels)} labels. A model "
+        f"of the library `amge`, which finds the muscles at work in videos.",
+        _snippet(spec, repo),
+        _table(
+            {
+                "Architecture": _architecture(spec),
+                "Input": _input(spec),
+                "Output": f"{len(spec.labels)} logits, {spec.activation}; a label is active from {spec.threshold:g} up",
+                "Teacher": _teacher(spec),
+                "Licence of the code": f"Apache-2.0{', but for parts of ' if spec.imports else ''}{_modules(spec)}",
+                "Licence of the weights": spec.licence or UNSTATED,
+            }
+        ),
+        "## Labels, in the order of the logits\n\n" + ", ".join(f"`{label}`" for label in spec.labels),
+        f"## Training data\n\n{_data(about.get('data'))}",
+        f"## Metrics\n\n{_metrics(spec)}",
+        "## How it was made\n\n" + _table({name: _text(about.get(name)) for name in ("commit", "seed")} | _more(about)),
+        f"## Limits\n\n{LIMITS}" + (f"\n\n{about['limits']}" if about.get("limits") else ""),
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
+def _metadata(spec: ModelSpec) -> ModelCardData:
+    stated: dict[str, Any] = {}
+    if spec.licence:
+        known = spec.licence.lower() in LICENCES
+        stated = {"license": spec.licence.lower()} if known else {"license": "other", "license_name": spec.licence}
+    data = ", ".join(_of(each, "name") or UNSTATED for each in spec.provenance.get("data") or ()) or UNSTATED
+    results = [
+        EvalResult("video-classification", data, data, metric, value, dataset_split=split or None)
+        for split, metric, value in _split_metrics(spec.metrics)
+    ]
+    if results:
+        stated |= {"model_name": spec.name, "eval_results": results}
+    tags = ["muscle-activation", spec.modality, "multi-label"]
+    return ModelCardData(library_name="amge", pipeline_tag="video-classification", tags=tags, **stated)
+
+
+def _split_metrics(metrics: Mapping[str, float]) -> list[tuple[str, str, float]]:
+    """Split, metric and value: `val_seen_mAP` is the mAP on val_seen."""
+    return [(*name.rpartition("_")[::2], value) for name, value in metrics.items()]  # type: ignore[misc]
+
+
+def _seen(spec: ModelSpec) -> str:
+    if spec.modality == "skeleton":
+        return f"the joints of a person in {spec.frames} frames"
+    return f"{spec.frames} frames of {spec.size} × {spec.size} pixels ({' and '.join(spec.modalities)})"
+
+
+def _snippet(spec: ModelSpec, repo: str | None) -> str:
+    imports = "".join(
+        f"import {home}  # registers parts of this model\n" for home in dict.fromkeys(spec.imports.values())
+    )
+    extra = {"skeleton": "pose", "flow": "flow"}.get(
+        next((m for m in spec.modalities if m in ("skeleton", "flow")), "")
+    )
+    note = f"  # pip install 'amge[{extra}]'" if extra else ""
+    place = repo or "."
+    where = "" if repo else "  # this folder"
+    return (
+        f"```python\n{imports}import amge\n\nmodel = amge.from_pretrained({place!r}){where}\n"
+        f'probabilities = model.predict("video.mp4"){note}\n'
+        f"print({{label: p for label, p in probabilities.items() if p >= model.spec.threshold}})\n```"
+    )
+
+
+def _architecture(spec: ModelSpec) -> str:
+    banks = f", {spec.tokens} tokens in {' and '.join(f'`{bank}`' for bank in spec.banks)}" if spec.banks else ""
+    fusion = f", fusion `{spec.fusion}`" if spec.fusion else ""
+    streams = f", streams `{spec.streams}`" if spec.streams else ""
+    return f"backbone `{spec.backbone}`{streams}{banks}{fusion}, head `{spec.head}`"
+
+
+def _input(spec: ModelSpec) -> str:
+    when = f"{spec.frames} frames over {spec.seconds:.4g} s of a long video, or the whole of a short one"
+    if spec.modality == "skeleton":
+        return f"{when}; joints about the hips, in the person's size"
+    mean, std = (", ".join(f"{value:.4g}" for value in values) for values in (spec.mean, spec.std))
+    return f"{when}; {CROPS[spec.crop]}, {spec.size} × {spec.size}; pixels in 0..1 less ({mean}), over ({std})"
+
+
+def _teacher(spec: ModelSpec) -> str:
+    stated = spec.provenance.get("teacher")
+    if stated or not spec.distill:
+        return _text(stated) if stated else "none"
+    return f"one on `{spec.auxiliary}` taught it (`{spec.distill}`) in training alone; it is not in this checkpoint"
+
+
+def _modules(spec: ModelSpec) -> str:
+    return ", ".join(f"`{home}`" for home in dict.fromkeys(spec.imports.values()))
+
+
+def _data(data: Any) -> str:
+    if not data:
+        return UNSTATED.capitalize() + "."
+    return "\n".join(
+        f"- {_of(each, 'name') or UNSTATED}. Licence: {_of(each, 'licence') or UNSTATED}." for each in data
+    )
+
+
+def _metrics(spec: ModelSpec) -> str:
+    if not spec.metrics:
+        return UNSTATED.capitalize() + "."
+    seed = spec.provenance.get("seed")
+    rows = [f"| {split or UNSTATED} | {metric} | {value:g} |" for split, metric, value in _split_metrics(spec.metrics)]
+    title = f"Seed {UNSTATED if seed is None else seed}."
+    return "\n".join([title, "", "| split | metric | value |", "|---|---|---|", *rows])
+
+
+def _more(about: Mapping[str, Any]) -> dict[str, str]:
+    known = ("data", "teacher", "limits", "commit", "seed")
+    return {name: _text(value) for name, value in about.items() if name not in known}
+
+
+def _table(rows: Mapping[str, str]) -> str:
+    cells = ((name, text.replace("|", "\\|").replace("\n", " ")) for name, text in rows.items())
+    return "\n".join(["| | |", "|---|---|", *(f"| {name} | {text} |" for name, text in cells)])
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return UNSTATED
+    return " ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+
+
+def _of(each: Any, name: str) -> str | None:
+    """A field of an entry of `data`, which may be a mere name."""
+    if isinstance(each, Mapping):
+        return str(each[name]) if each.get(name) else None
+    return str(each) if name == "name" else None

@@ -1,0 +1,81 @@
+"""Putting a model together without filling its parameters, which a checkpoint is about to replace."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules import module
+from torch.utils.weak import WeakIdKeyDictionary
+
+Hook = Callable[[Tensor], Tensor | None]
+
+
+class _Watchers(threading.local):
+    """What looks at the tensors that modules register in this thread, and may replace them."""
+
+    parameter: Hook | None = None
+    buffer: Hook | None = None
+
+
+_watchers = _Watchers()
+
+
+def _watch(kind: str) -> Callable[[nn.Module, str, Tensor | None], Tensor | None]:
+    def hook(owner: nn.Module, name: str, tensor: Tensor | None) -> Tensor | None:
+        watcher = getattr(_watchers, kind)
+        return None if watcher is None or tensor is None else watcher(tensor)
+
+    return hook
+
+
+# For good, as other threads may be walking through torch's hooks whenever one is added or removed.
+module.register_module_parameter_registration_hook(_watch("parameter"))  # type: ignore[arg-type]
+module.register_module_buffer_registration_hook(_watch("buffer"))  # type: ignore[arg-type]
+
+
+@contextmanager
+def _watching(parameter: Hook, buffer: Hook | None = None) -> Iterator[None]:
+    before = _watchers.parameter, _watchers.buffer
+    _watchers.parameter, _watchers.buffer = parameter, buffer
+    try:
+        yield
+    finally:
+        _watchers.parameter, _watchers.buffer = before
+
+
+@contextmanager
+def counted(most: int) -> Iterator[None]:
+    """Refuse modules that register more numbers, as parameters and buffers, than `most`.
+
+    Raises:
+        ValueError: when they do.
+    """
+    count = 0
+
+    def add(tensor: Tensor) -> None:
+        nonlocal count
+        count += max(tensor.numel(), 1)
+        if count > most:
+            raise ValueError(f"it describes a model of more than {most:,} numbers, far more than its weights hold")
+
+    with _watching(add, add):
+        yield
+
+
+@contextmanager
+def without_parameters() -> Iterator[None]:
+    """Every parameter that modules register loses its memory, one by one, to the meta device; buffers and whatever else
+    modules compute stay real. Chance is left as it was."""
+    moved = WeakIdKeyDictionary()  # so that what is shared stays shared
+
+    def move(tensor: Tensor) -> Tensor | None:
+        if type(tensor) is not nn.Parameter or tensor.is_meta:
+            return None
+        if tensor not in moved:
+            moved[tensor] = nn.Parameter(torch.empty_like(tensor, device="meta"), tensor.requires_grad)
+        return moved[tensor]
+
+    with torch.random.fork_rng(devices=()), _watching(move):
+        yield

@@ -1,0 +1,177 @@
+"""The table of trained weights that a name can stand for, and how a request for weights becomes files."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+from amge.hub.files import REPO, Files, Folder, digest, locate
+from amge.hub.names import INDEX, WEIGHTS
+from amge.registry import MODELS
+
+SHIPPED = Path(__file__).parent.parent / "weights"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pretrained:
+    """A row of the table."""
+
+    name: str
+    """The architecture."""
+    tag: str
+    """What it was trained on and how."""
+    repo: str | None = None
+    """`owner/name` on the Hugging Face Hub; None: the weights come with the package."""
+    revision: str | None = None
+    """The commit of the repository that is loaded, whatever its branches say."""
+    sha256: str
+    """Of `model.safetensors`; of the index, where there are several files."""
+    licence: str
+    """Of the weights."""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    """As in the spec."""
+
+    @property
+    def full_name(self) -> str:
+        """`arch.tag`."""
+        return f"{self.name}.{self.tag}"
+
+    def files(self, **hub: Any) -> Files:
+        """Where its files are; arguments as `amge.hub.files.locate`."""
+        where = Folder(SHIPPED / self.full_name) if self.repo is None else locate(self.repo, self.revision, **hub)
+        return Pinned(where, self.sha256)
+
+
+class Pinned:
+    """A checkpoint whose weights have to be the published ones.
+
+    Args:
+        files: of the checkpoint.
+        sha256: as in `Pretrained`.
+    """
+
+    def __init__(self, files: Files, sha256: str) -> None:
+        self.files, self.sha256 = files, sha256
+
+    def __str__(self) -> str:
+        return str(self.files)
+
+    def get(self, name: str) -> Path | None:
+        path = self.files.get(name)
+        if path and name in (WEIGHTS, INDEX) and (found := digest(path)) != self.sha256:
+            raise ValueError(
+                f"{path} is not what was published: its sha256 is {found[:12]}…, not {self.sha256[:12]}…; "
+                f"get it again, or load it as what it is with amge.from_pretrained"
+            )
+        return path
+
+    def names(self) -> list[str]:
+        return self.files.names()
+
+
+PUBLISHED: dict[str, Pretrained] = {}
+"""By `arch.tag`; the first of an arch is what its bare name means."""
+
+
+def register_pretrained(entry: Pretrained) -> Pretrained:
+    """Add weights to the table, so that `amge.build(name, pretrained=tag)` finds them.
+
+    Raises:
+        ValueError: if other weights have this name, or a repository is not pinned to a commit.
+    """
+    if PUBLISHED.get(entry.full_name, entry) != entry:
+        raise ValueError(f"there are weights {entry.full_name!r} already; choose another tag")
+    if entry.repo and not entry.revision:
+        raise ValueError(f"{entry.full_name!r} needs a revision, the commit of {entry.repo} that is meant")
+    PUBLISHED[entry.full_name] = entry
+    return entry
+
+
+register_pretrained(
+    Pretrained(
+        name="st-gcn",
+        tag="open-exercise",
+        sha256="eb2f8847f759943154d389101a189c15f833b3478e7b9e60ebe7c4608dfa819a",
+        licence="Apache-2.0",
+        metrics={"val_seen_mAP": 68.69, "val_unseen_mAP": 51.61},
+    )
+)
+register_pretrained(
+    Pretrained(
+        name="transm3e-lite",
+        tag="open-exercise",
+        sha256="6beb99fd28f259893cf55e80c269e1f06b1251f3665d26cfed6b5657398987c8",
+        licence="Apache-2.0",
+        metrics={"val_seen_mAP": 62.39, "val_unseen_mAP": 52.75},
+    )
+)
+
+
+def list_pretrained(pattern: str = "*") -> list[Pretrained]:
+    """The weights that can be had by name, `amge.build(row.name, pretrained=row.tag)`.
+
+    Args:
+        pattern: shell-style, of `arch.tag`.
+    """
+    return [entry for name, entry in sorted(PUBLISHED.items()) if fnmatch(name, pattern)]
+
+
+def find(name: str, pretrained: bool | str | Path, revision: str | None = None, **hub: Any) -> Files:
+    """The files of the weights of model `name`.
+
+    Args:
+        name: `arch` or `arch.tag`; the bare arch means its first published tag.
+        pretrained: True, a tag of the arch, a folder, or a repository on the Hub.
+        revision: of the repository; published weights have their own.
+        hub: as `amge.hub.files.locate` takes them.
+
+    Raises:
+        ValueError: if there is no such checkpoint; says which exist, and how to come by others.
+    """
+    arch = name.split(".")[0]
+    entry = None
+    if pretrained is True:
+        entry = next((entry for full, entry in PUBLISHED.items() if name in (full, entry.name)), None)
+        if entry is None:
+            raise ValueError(no_weights(name))
+    elif isinstance(pretrained, str):
+        entry = PUBLISHED.get(f"{arch}.{pretrained}")
+    if entry is not None:
+        if revision is not None:
+            raise ValueError(
+                f"{entry.full_name} is published as one revision; for another give pretrained={entry.repo!r}"
+            )
+        return entry.files(**hub)
+    place: str | Path = pretrained  # type: ignore[assignment]
+    if isinstance(place, str) and not os.path.exists(place) and not REPO.fullmatch(place) and os.sep not in place:
+        tags = [entry.tag for entry in PUBLISHED.values() if entry.name == arch]
+        raise ValueError(
+            f"{place!r} is neither a tag of {arch!r} ({', '.join(tags) or 'it has none'}), nor a folder, nor a "
+            f"repository on the Hub as owner/name; published weights: {', '.join(PUBLISHED)}"
+        )
+    return locate(place, revision, **hub)
+
+
+def no_weights(name: str) -> str:
+    """What to say of a model without published weights."""
+    return (
+        f"no trained weights are published for {name!r}; there are {', '.join(PUBLISHED) or 'none'} "
+        f"(amge.list_pretrained()). Train it: amge train --preset paper --set model={name.split('.')[0]} --data DATA "
+        f"--out RUN (docs/training.md). Or convert a checkpoint of another code base: amge convert SOURCE CHECKPOINT "
+        f"CONFIG OUT, then amge.from_pretrained('OUT') (docs/checkpoints.md). Or pass pretrained='FOLDER' or "
+        f"'owner/name' of a checkpoint on the Hub. amge.build({name!r}) alone builds it untrained"
+    )
+
+
+def load(model: str) -> Any:
+    """A model with trained weights, by name, folder or repository; `ValueError` if there is none."""
+    import amge
+
+    return amge.build(model, pretrained=True) if is_name(model) else amge.from_pretrained(model)
+
+
+def is_name(model: str) -> bool:
+    """Whether a model is meant by its name; a known name is, even where a file is called the same."""
+    return model in {*MODELS, *PUBLISHED} or not (os.path.exists(model) or os.sep in model or "/" in model)

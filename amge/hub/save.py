@@ -1,0 +1,144 @@
+"""A checkpoint is a folder: `config.json` (the spec), `model.safetensors` and a card, each whole or not there."""
+
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from huggingface_hub import save_torch_state_dict
+from safetensors import SafetensorError
+from torch import Tensor
+
+from amge.files import whole
+from amge.hub.card import is_generated, model_card
+from amge.hub.names import CARD, CONFIG, INDEX, WEIGHTS, is_weights
+from amge.registry import origin, used
+from amge.spec import ModelSpec
+
+if TYPE_CHECKING:
+    from amge.model import MuscleModel
+
+SHARD_SIZE = "5GB"
+"""Weights that are larger go to several files."""
+
+
+def save_pretrained(
+    model: "MuscleModel",
+    folder: str | Path,
+    dtype: torch.dtype | None = None,
+    max_shard_size: int | str = SHARD_SIZE,
+) -> Path:
+    """Write a model to a folder, which is made if need be: `config.json`, `model.safetensors` and a card, `README.md`.
+
+    A card in your own words is left as it is.
+
+    Args:
+        model: one that the builder assembled, so that its spec can rebuild it.
+        folder: where to.
+        dtype: store floating-point weights as this, such as `torch.float16`; default: as they are.
+        max_shard_size: of a file, in bytes or as "5GB"; larger weights go to several files and an index.
+
+    Raises:
+        ValueError: if the model has no spec, its spec would build other parameters than it has, or a weight is too
+            large for `dtype`.
+        OSError: if the folder can't be written.
+    """
+    spec, state = rebuildable(model)
+    if dtype is not None:
+        state = {key: _cast(key, value, dtype) for key, value in state.items()}
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".part-") as scratch:
+        try:
+            save_torch_state_dict(
+                state, scratch, max_shard_size=max_shard_size, metadata={"format": "pt"}, shared_tensors_to_discard=[]
+            )
+        except SafetensorError as error:
+            raise OSError(f"{folder / WEIGHTS} could not be written: {error}") from None
+        (Path(scratch) / CONFIG).write_text(config_of(spec))
+        written = sorted(path.name for path in Path(scratch).iterdir())  # the index of several files comes last
+        for name in written:
+            shutil.copymode(Path(scratch) / CONFIG, Path(scratch) / name)  # safetensors lets only the owner read
+        if WEIGHTS not in written:
+            for stale in (WEIGHTS, INDEX):  # so that old weights are never read beside new ones
+                (folder / stale).unlink(missing_ok=True)
+        for name in written:
+            os.replace(Path(scratch) / name, folder / name)
+    for path in folder.iterdir():
+        if is_weights(path.name) and path.name not in written:
+            path.unlink()
+    write_card(folder, spec)
+    return folder
+
+
+def rebuildable(model: "MuscleModel") -> tuple[ModelSpec, dict[str, Tensor]]:
+    """The spec that rebuilds a model, naming the modules of parts that others have to import, and its tensors.
+
+    Raises:
+        ValueError: if no spec can.
+    """
+    from amge.builder import assemble
+
+    if model.spec is None:
+        raise ValueError(
+            "this model was put together by hand, so no spec can rebuild it; register its parts with "
+            "amge.register and build it by name, or save model.state_dict() yourself"
+        )
+    with torch.device("meta"):
+        rebuilt = {key: tuple(value.shape) for key, value in assemble(model.spec).state_dict().items()}
+    state = model.state_dict()
+    changed = {key for key in rebuilt.keys() | state if rebuilt.get(key) != tuple(getattr(state.get(key), "shape", ()))}
+    if changed:
+        raise ValueError(
+            f"the spec {model.spec.name!r} would not rebuild these parts of the model: {sorted(changed)[:5]}"
+        )
+    homes = {f"{kind} {name}": home for kind, name in used(model.spec) if (home := origin(kind, name))}
+    seen: set[int] = set()
+    for key, value in state.items():  # tensors that share memory are stored each, and shared again when loaded
+        value = value.contiguous()
+        place = value.untyped_storage().data_ptr()
+        state[key] = value.clone() if place in seen else value
+        seen.add(place)
+    return model.spec.replace(imports=homes), state
+
+
+def _cast(key: str, value: Tensor, dtype: torch.dtype) -> Tensor:
+    if not value.is_floating_point():
+        return value
+    small = value.to(dtype)
+    if value.isfinite().all() and not small.isfinite().all():
+        raise ValueError(f"{key} holds numbers up to {value.abs().max():.3g}, too large for {dtype}")
+    return small
+
+
+def config_of(spec: ModelSpec) -> str:
+    """The text of `config.json`: the spec, and the version of this library that wrote it."""
+    from amge import __version__
+
+    return json.dumps({"amge": __version__, **json.loads(spec.to_json())}, indent=2) + "\n"
+
+
+def write_card(folder: Path, spec: ModelSpec) -> None:
+    """Write the card of a checkpoint, unless there is one that somebody wrote."""
+    path = folder / CARD
+    if not path.exists() or is_generated(path.read_text()):
+        with whole(path) as part:
+            part.write_text(model_card(spec))
+
+
+def describe(folder: str | Path, **fields: Any) -> ModelSpec:
+    """Change what the config of a checkpoint says of its weights, such as `licence`, `metrics` or `tag`; and its card.
+
+    Raises:
+        ValueError: if the folder is no checkpoint, or for an unknown field.
+    """
+    from amge.hub.load import read_spec
+
+    spec = read_spec(folder).replace(**fields)
+    with whole(Path(folder) / CONFIG) as part:
+        part.write_text(config_of(spec))
+    write_card(Path(folder), spec)
+    return spec
