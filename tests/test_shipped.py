@@ -17,7 +17,7 @@ def model():
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_each_checkpoint_is_small_and_has_a_card(name):
-    folder = (SHIPPED / name)
+    folder = SHIPPED / name
     assert (folder / "model.safetensors").stat().st_size <= 12 * 2**20
     card = (folder / "README.md").read_text()
     for word in ("Licence of the weights", "Training data", "Metrics", "seed", "Not medical advice"):
@@ -49,7 +49,7 @@ def test_a_squat_works_the_legs(model):
 
 def test_the_skeleton_model_keeps_its_budget_and_knows_a_squat():
     pytest.importorskip("mediapipe", reason="needs the extra pose")
-    folder = (SHIPPED / "st-gcn.open-exercise")
+    folder = SHIPPED / "st-gcn.open-exercise"
     assert (folder / "model.safetensors").stat().st_size <= 3_000_000
     model = amge.build("st-gcn", pretrained=True)
     assert model.spec.labels == REGION_IDS and not model.training and model.spec.modality == "skeleton"
