@@ -13,10 +13,16 @@ Loader = Callable[..., list[Sample]]
 """Takes the place of the data and options, returns the samples."""
 
 DATASETS: dict[str, Loader] = {}
+LICENCES: dict[str, str] = {}
+"""Of data sets, as far as known: what the cards of models trained on them say."""
 
 
-def register_dataset(name: str) -> Callable[[Loader], Loader]:
+def register_dataset(name: str, licence: str | None = None) -> Callable[[Loader], Loader]:
     """Make a function that takes a path and returns `list[Sample]` known to `load_samples` and `amge data`.
+
+    Args:
+        name: of the data set.
+        licence: of the data; None if it is not known, or differs from user to user.
 
     Raises:
         ValueError: if the name is taken.
@@ -26,6 +32,8 @@ def register_dataset(name: str) -> Callable[[Loader], Loader]:
         if name in DATASETS:
             raise ValueError(f"there is a data set {name!r} already; choose another name")
         DATASETS[name] = loader
+        if licence:
+            LICENCES[name] = licence
         return loader
 
     return register
@@ -60,7 +68,7 @@ def takes(name: str, option: str) -> bool:
     return option in inspect.signature(DATASETS[one_of("data set", name, DATASETS)]).parameters
 
 
-@register_dataset("open-exercise")
+@register_dataset("open-exercise", licence="Unlicense (public domain)")
 def open_exercise(root: Path) -> list[Sample]:
     """The open exercise photographs, from a prepared folder."""
     from amge.data.open_exercise import samples
@@ -68,7 +76,7 @@ def open_exercise(root: Path) -> list[Sample]:
     return samples(root)
 
 
-@register_dataset("synthetic")
+@register_dataset("synthetic", licence="Apache-2.0, rendered by amge")
 def synthetic(root: Path) -> list[Sample]:
     """Rendered clips, from a prepared folder."""
     from amge.data.synthetic_set import samples
@@ -105,4 +113,4 @@ def _musclemap(name: str) -> Loader:
 
 
 for _name in ("musclemap136", "muscle-ucf90", "muscle-hmdb41"):
-    register_dataset(_name)(_musclemap(_name))
+    register_dataset(_name, licence="the signed agreement of its authors")(_musclemap(_name))

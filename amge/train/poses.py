@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader, Dataset
 import amge
 from amge.backbones.streams import STREAMS
 from amge.builder import assemble
+from amge.data.datasets import LICENCES
 from amge.hub.load import from_pretrained
 from amge.model import MuscleModel
 from amge.muscles import REGION_IDS
@@ -28,6 +29,7 @@ from amge.train.loop import fit
 from amge.train.pose_motion import move
 from amge.train.pose_pairs import load_pairs, make_up
 from amge.train.pose_trees import PoseTrees
+from amge.train.provenance import made_of
 from amge.train.recipe import same_run
 
 DECODER = {"dim": 96, "depth": 3, "num_heads": 4}
@@ -143,16 +145,18 @@ def train(
     same_run(out, json.dumps({"spec": json.loads(spec.to_json()), **options}, indent=2))
     if (out / "model.safetensors").exists():
         return from_pretrained(out)
+    taught = f"{trees} extremely randomised trees on features of two poses, in training alone"
+    made = made_of({"open-exercise": LICENCES["open-exercise"]}, seed, epochs=epochs, teacher=taught)
     L.seed_everything(seed, verbose=False)
-    model = assemble(spec)
+    model = assemble(spec.replace(provenance=made))
     if model.input_spec.shape[3] != COCO17.joints or spec.labels != REGION_IDS:
         raise ValueError(
             f"the photographs have {COCO17.joints} joints and the {len(REGION_IDS)} regions; {spec.name} others"
         )
     pairs, targets = load_pairs(data, "train")
-    made = make_up(pairs, pool, np.random.default_rng(seed))
+    poses = make_up(pairs, pool, np.random.default_rng(seed))
     clips = PoseClips(
-        made, PoseTrees(pairs, targets, trees, seed).predict(made), spec.frames, batch_size, batches, seed
+        poses, PoseTrees(pairs, targets, trees, seed).predict(poses), spec.frames, batch_size, batches, seed
     )
     stage = PoseStage(model, epochs * batches, lr)
     return fit(stage, DataLoader(clips, batch_size=None), out, stop or epochs, seed, clips)

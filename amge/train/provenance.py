@@ -9,7 +9,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from amge.data.datasets import LICENCES
 from amge.files import whole
+from amge.train.config import TrainConfig
 
 PACKAGES = (
     "amge",
@@ -63,6 +65,25 @@ def commit() -> str | None:
         return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", "--", str(source.parent)) else "")
     except (OSError, subprocess.SubprocessError):
         return None
+
+
+def provenance(config: TrainConfig, teacher: str | None) -> dict[str, Any]:
+    """What a checkpoint says of how it was trained: a spec's `provenance`.
+
+    Args:
+        config: of the run.
+        teacher: the modality of the teacher that it learned from, if any.
+    """
+    taught = f"one on `{teacher}` taught it in training alone; it is not in this checkpoint" if teacher else "none"
+    init = {"init": Path(config.init).name} if config.init else {}
+    data = {source["name"]: source.get("licence", LICENCES.get(source["name"])) for source in config.data}
+    return made_of(data, config.seed, teacher=taught, epochs=list(config.epochs), **init)
+
+
+def made_of(data: dict[str, str | None], seed: int, **more: Any) -> dict[str, Any]:
+    """A spec's `provenance`: data sets with their licences, seed, commit, and what else there is to say."""
+    sets = [{"name": name, "licence": licence} for name, licence in data.items()]
+    return {"data": sets, "seed": seed, **({"commit": found} if (found := commit()) else {}), **more}
 
 
 FREE = ("workers", "logs", "accelerator")

@@ -15,6 +15,7 @@ import torch
 from torch.utils.data import DataLoader, DistributedSampler
 
 from amge.builder import assemble
+from amge.data.datasets import LICENCES
 from amge.data.open_exercise import load
 from amge.errors import one_of
 from amge.hub.load import from_pretrained
@@ -25,6 +26,7 @@ from amge.train.clips import Clips, render_pool
 from amge.train.halves import encoder_of, freeze_trunk
 from amge.train.imagenet import load_efficientnet_lite0
 from amge.train.loop import fit
+from amge.train.provenance import made_of
 from amge.train.run import start_from, tokens_alone
 from amge.train.stage import Stage
 
@@ -92,6 +94,8 @@ def train(
     options = {"epochs": epochs, "frames": frames, "variants": variants, "size": size, "figures": figures}
     options |= {"parametric": parametric, "batch_size": batch_size, "seed": seed}
     same_run(out, json.dumps({"spec": json.loads(spec.to_json()), **options}, indent=2))
+    sets: dict[str, str | None] = {"open-exercise": LICENCES["open-exercise"], "synthetic": LICENCES["synthetic"]}
+    spec = spec.replace(provenance=made_of(sets, seed, epochs=epochs, **({} if distill else {"teacher": "none"})))
     exercises = load(data, "train")
 
     @cache

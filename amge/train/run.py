@@ -24,13 +24,14 @@ from amge.data.sample import Sample, combined, fingerprint, leaks, of_split
 from amge.errors import one_of
 from amge.files import whole
 from amge.hub.load import from_pretrained
+from amge.hub.save import describe
 from amge.model import MuscleModel
 from amge.muscles import REGION_IDS
 from amge.spec import ModelSpec
 from amge.train.config import INITS, TrainConfig
 from amge.train.loop import EpochSampler, fit
 from amge.train.module import Training
-from amge.train.provenance import claim
+from amge.train.provenance import claim, provenance
 
 VALIDATION = ("val_seen", "val_unseen")
 
@@ -94,7 +95,7 @@ def read_data(sources: Sequence[Mapping[str, Any]], labels: Sequence[str] = REGI
     """
     sets: dict[str, Sequence[Sample]] = {}
     for number, source in enumerate(sources):
-        options = {k: v for k, v in source.items() if k not in ("name", "root", "splits", "exclude")}
+        options = {k: v for k, v in source.items() if k not in ("name", "root", "splits", "exclude", "licence")}
         if takes(source["name"], "labels"):
             options = {"labels": labels} | options
         samples = load_samples(source["name"], source["root"], **options)
@@ -198,6 +199,7 @@ class Run:
         config, folder = self.config, self.out / name
         if (folder / "model.safetensors").exists():
             return from_pretrained(folder)
+        spec = spec.untrained().replace(provenance=provenance(config, spec.auxiliary if teacher else None))
         L.seed_everything(config.seed, verbose=False)
         model = assemble(spec)
         if start:
@@ -312,7 +314,9 @@ def train(config: TrainConfig, out: str | Path) -> MuscleModel:
     if first and (tests := [s for s in samples if s.split != "train"]):
         flow = config.flow_cache() if "flow" in spec.modalities else None
         device = "cuda" if torch.cuda.is_available() and config.accelerator != "cpu" else "cpu"
-        evaluate(
+        figures = evaluate(
             model, tests, out / "report", config.views, config.batch_size, config.workers, device=device, flow=flow
         )
+        metrics = {f"{split}_mAP": each["mAP"] for split, each in figures["splits"].items()}
+        model.spec = describe(out / ("student" if config.epochs[1] else "main"), metrics=metrics)
     return model
