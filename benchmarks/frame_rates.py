@@ -44,7 +44,9 @@ def compare(model: amge.MuscleModel, video: Path, rates: list[float], likeliest:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("videos", nargs="+", type=Path)
-    parser.add_argument("--model", default="st-gcn", help="name with shipped weights, or folder of a checkpoint")
+    parser.add_argument(
+        "--model", default="st-gcn", help="name with published weights, or folder or Hub repository of a checkpoint"
+    )
     parser.add_argument("--fps", nargs="+", type=float, default=[10, 15, 30, 60])
     options = parser.parse_args()
     if Path(options.model).is_dir():

@@ -33,7 +33,9 @@ def evaluate(model: amge.MuscleModel, data: str | Path, split: str) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", required=True, help="name with shipped weights, or folder of a checkpoint")
+    parser.add_argument(
+        "--model", required=True, help="name with published weights, or folder or Hub repository of a checkpoint"
+    )
     parser.add_argument("--data", required=True, help="folder of the prepared open exercise photographs")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     options = parser.parse_args()

@@ -8,14 +8,12 @@ python examples/custom_parts.py --repo me/my-muscle-model
 """
 
 import argparse
-import shutil
 import tempfile
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
 import torch
-from huggingface_hub import HfApi, snapshot_download
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -71,16 +69,6 @@ def my_muscle_model() -> amge.ModelSpec:
     )
 
 
-def publish(folder: Path, repo: str, fresh: Path) -> Path:
-    """Upload a checkpoint with this file, and download what the Hub then has to a fresh folder."""
-    code = Path(shutil.copy(__file__, folder)).name
-    api = HfApi()
-    api.create_repo(repo, exist_ok=True)
-    files = ["config.json", "model.safetensors", code]
-    commit = api.upload_folder(repo_id=repo, folder_path=folder, allow_patterns=files)
-    return Path(snapshot_download(repo, revision=commit.oid, local_dir=fresh))
-
-
 def main(repo: str | None = None, out: str | None = None) -> None:
     torch.manual_seed(0)
     model = amge.build("my-muscle-model", backbone_args={"dims": (24, 48, 96)}).eval()
@@ -88,8 +76,10 @@ def main(repo: str | None = None, out: str | None = None) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = model.save_pretrained(out or Path(scratch) / "saved")
         if repo:
-            folder = publish(folder, repo, Path(scratch) / "downloaded")
-        loaded = amge.from_pretrained(folder)
+            commit = model.push_to_hub(repo, licence="Apache-2.0", extra=[__file__])
+            loaded = amge.from_pretrained(repo, revision=commit.revision, cache_dir=scratch)
+        else:
+            loaded = amge.from_pretrained(folder)
     with torch.inference_mode():
         ours, theirs = model(clip), loaded(clip)
     place = repo or out or "a temporary folder"

@@ -51,7 +51,8 @@ def predict_files(
     Args:
         source: a folder, searched with the folders in it; or files and folders.
         out: the file to write, `.parquet`.
-        model: a name of `amge.list_models()` with shipped weights, the folder of a checkpoint, or a model.
+        model: a name of `amge.list_models()` with published weights, the folder or Hub repository of a checkpoint,
+            or a model.
         workers: processes, each with a model of its own; 0: this process alone, which a broken video may end.
         threshold: probability from which a region is active; default: the model's.
         pose: name of the pose estimator of a skeleton model.

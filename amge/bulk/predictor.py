@@ -18,7 +18,7 @@ class Predictor:
     """A model that turns a video into its rows, or into one that says what was wrong with it. It can be pickled.
 
     Args:
-        model: a name with shipped weights, the folder of a checkpoint, or a model.
+        model: a name with published weights, the folder or Hub repository of a checkpoint, or a model.
         threshold: probability from which a region is active; None: the model's.
         pose: name of the pose estimator of a skeleton model.
 

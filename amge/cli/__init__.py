@@ -5,6 +5,7 @@ Exit codes: 0 all done, 2 something could not be used (one line on standard erro
 
 import typer
 
+from amge.cli.convert import convert
 from amge.cli.data import app as data
 from amge.cli.predict import predict
 from amge.cli.publish import publish
@@ -21,4 +22,5 @@ app.command()(train)
 app.command("eval")(evaluate)
 app.add_typer(data, name="data")
 app.command()(publish)
+app.command()(convert)
 app.command()(skeletons)

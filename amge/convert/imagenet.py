@@ -8,6 +8,7 @@ from amge.backbones.mvit import MViT
 from amge.convert import keys
 from amge.convert.inflate import fit
 from amge.fusion import LateFusion, PatchFusion
+from amge.hub.names import WEIGHTS
 
 MVITV2 = {10: "timm/mvitv2_tiny.fb_in1k", 16: "timm/mvitv2_small.fb_in1k", 24: "timm/mvitv2_base.fb_in1k"}
 """Repository on the Hub by number of blocks."""
@@ -41,17 +42,15 @@ def start_from_imagenet(backbone: nn.Module) -> None:
 
 def _fetch(repository: str) -> dict[str, Tensor]:
     """The safetensors of a repository on the Hub, or of its local cache."""
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.utils import logging
+    from amge.hub.remote import Repo
 
-    before = logging.get_verbosity()
-    logging.set_verbosity_error()  # each of its retries would be a warning, and the error below says it all
     try:
-        return load_file(hf_hub_download(repository, "model.safetensors"))
+        path = Repo(repository).get(WEIGHTS)
+        if path is None:
+            raise ValueError(f"it has no {WEIGHTS}")
+        return load_file(path)
     except (OSError, ValueError, SafetensorError) as error:
         raise ValueError(
-            f"the ImageNet weights {repository!r} could not be fetched from the Hugging Face Hub "
-            f"({type(error).__name__}); they are needed on first use: check the network, or build without init"
+            f"the ImageNet weights {repository!r} could not be fetched from the Hugging Face Hub; they are needed on "
+            f"first use: check the network, or build without init ({error})"
         ) from error
-    finally:
-        logging.set_verbosity(before)

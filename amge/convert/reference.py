@@ -1,5 +1,6 @@
 """`from_reference`: a checkpoint of another code base as a model of this one, every key accounted for."""
 
+import ast
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, overload
 
@@ -43,8 +44,8 @@ def from_reference(
         state_dict: the reference's weights; a PySlowFast checkpoint that holds them as `model_state` will do.
         config: the reference's own: PySlowFast's YAML, nested or dotted; torchvision's constructor
             arguments, or nothing for `mvit_v2_s`; for timm nothing, or `frames`, `size` and `stride_kv_adaptive` of the
-            video model; for GCNs nothing, or `graph` (a name, or its joints, bones and centre), and for HD-GCN `levels`
-            or `CoM`; for Swin nothing, or its `window_size`; for pytorchvideo nothing.
+            video model; for GCNs nothing, their official YAML, or `graph` (a name, or its joints, bones and centre),
+            and for HD-GCN `levels` or `CoM`; for Swin nothing, or its `window_size`; for pytorchvideo nothing.
         teacher: for `musclemap`, also return the sender branch, which takes RGB differences.
 
     Returns:
@@ -58,10 +59,33 @@ def from_reference(
     if teacher and source != "musclemap":
         raise ValueError(f"only 'musclemap' has a teacher, {source!r} has none")
     state = dict(state_dict.get("model_state", state_dict))
-    if source in BASELINES:
-        spec, renamed = baselines.convert(source, config or {}, state)
-        return _load(assemble(spec), renamed)
     difference: keys.State = {}
+    if source == "musclemap":
+        trunk, difference = keys.split_branches(state)
+        if difference or teacher:
+            left_over, missing = unpaired(trunk, difference)
+            _report(
+                [
+                    *(f"left over: {key} of the difference branch" for key in left_over),
+                    *(f"missing: {key} of the difference branch" for key in missing),
+                ]
+            )
+    spec, renamed = translate(source, state, config or {})
+    model = _load(assemble(spec), renamed)
+    if not teacher:
+        return model
+    return model, Teacher(_sender(spec, difference))
+
+
+def translate(source: str, state: Mapping[str, Any], config: Mapping[str, Any]) -> tuple[ModelSpec, keys.State]:
+    """The spec of a reference model, and its weights under this library's names. Of the weights it looks at names and
+    shapes alone, and it does not check that they are those that the spec needs.
+
+    Arguments and errors as of `from_reference`; the difference branch of `musclemap` is left out.
+    """
+    state, config = dict(state), _literal(config)
+    if source in BASELINES:
+        return baselines.convert(source, _constructor(config), state)
     if source == "torchvision-mvit":
         state = keys.rename(state, keys.TORCHVISION)
         if (token := state.get("cls_token")) is not None:
@@ -69,15 +93,43 @@ def from_reference(
     elif source == "timm-mvitv2":
         state = keys.timm_to_pyslowfast(state)
     elif source == "musclemap":
-        state, difference = keys.split_branches(state)
-        _check_difference(state, difference, needed=teacher)
+        state, _ = keys.split_branches(state)
     tokens = state["cls_token"].shape[1] if "cls_token" in state else 0
     picture = source in ("pyslowfast", "timm-mvitv2") and getattr(state.get("patch_embed.proj.weight"), "ndim", 5) == 4
-    spec = _spec(source, config or {}, state, tokens)
-    model = _fill(spec, state, picture)
-    if not teacher:
-        return model
-    return model, Teacher(_sender(spec, difference))
+    spec = _spec(source, config, state, tokens)
+    renamed = _without_batch(keys.merge_mctf(keys.rename(state, keys.OWN + keys.MCTF)))
+    return spec, fit(renamed, slots(spec)) if picture else renamed
+
+
+def _literal(value: Any) -> Any:
+    """Text that says a Python value as that value, at any depth: YAML has `(3, 7, 7)` and `1e-6` as text, which
+    PySlowFast reads so."""
+    if isinstance(value, Mapping):
+        return {key: _literal(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_literal(item) for item in value]
+    try:
+        return ast.literal_eval(value) if isinstance(value, str) else value
+    except (ValueError, SyntaxError, TypeError):
+        return value
+
+
+def _constructor(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of a GCN's constructor and of its graph, out of the file that its official code trains from.
+
+    There the graph is a class by its Python name, such as `graph.ntu_rgb_d.Graph`: the joints tell which it is.
+    """
+    arguments = dict(config.get("model_args", config))
+    arguments |= arguments.pop("graph_args", None) or {}
+    if str(arguments.get("graph")).startswith("graph."):
+        del arguments["graph"]
+    return arguments
+
+
+def slots(spec: ModelSpec) -> keys.State:
+    """What the weights of a spec's model are called, and their shapes: tensors without memory."""
+    with torch.device("meta"):
+        return assemble(spec).state_dict()
 
 
 def _spec(source: str, config: Mapping[str, Any], state: keys.State, tokens: int) -> ModelSpec:
@@ -94,16 +146,10 @@ def _spec(source: str, config: Mapping[str, Any], state: keys.State, tokens: int
     return read.get(source, configs.pyslowfast)(config, tokens)
 
 
-def _check_difference(state: keys.State, difference: keys.State, needed: bool) -> None:
-    """The difference branch has the keys of the RGB trunk, or is absent from a checkpoint that needs no teacher."""
+def unpaired(state: keys.State, difference: keys.State) -> tuple[list[str], list[str]]:
+    """Keys that only the difference branch has, and those that only the RGB trunk has, under names of the trunk."""
     trunk = {key for key in state if key.split(".")[0] in ("patch_embed", "cls_token", "blocks", "norm")}
-    if difference or needed:
-        _report(
-            [
-                *(f"left over: {key} of the difference branch" for key in sorted(difference.keys() - trunk)),
-                *(f"missing: {key} of the difference branch" for key in sorted(trunk - difference.keys())),
-            ]
-        )
+    return sorted(difference.keys() - trunk), sorted(trunk - difference.keys())
 
 
 def _report(problems: list[str]) -> None:
@@ -116,21 +162,19 @@ def _sender(spec: ModelSpec, state: keys.State) -> MuscleModel:
     """The difference branch of the official model, which has tokens but no head."""
     whole = assemble(teacher_spec(spec))
     renamed = keys.rename(state, (*keys.OWN, (r"^bank\.tokens\.main$", "bank.tokens.sender")))
-    return _load(MuscleModel(whole.backbone, whole.bank, None, nn.Identity()), renamed)
+    return _load(MuscleModel(whole.backbone, whole.bank, None, nn.Identity()), _without_batch(renamed))
 
 
-def _fill(spec: ModelSpec, state: keys.State, picture: bool) -> MuscleModel:
-    model = assemble(spec)
-    renamed = keys.merge_mctf(keys.rename(state, keys.OWN + keys.MCTF))
-    return _load(model, fit(renamed, model.state_dict()) if picture else renamed)
+def _without_batch(state: keys.State) -> keys.State:
+    """Tokens `(1, M, C)` as `(M, C)`."""
+    return {
+        key: value.reshape(value.shape[1:]) if key.startswith("bank.") and value.ndim == 3 else value
+        for key, value in state.items()
+    }
 
 
 def _load(model: MuscleModel, state: keys.State) -> MuscleModel:
     own = model.state_dict()
-    state = {
-        key: value.reshape(value.shape[1:]) if key.startswith("bank.") and value.ndim == 3 else value
-        for key, value in state.items()
-    }
     _report(
         [
             *(f"left over: {key}" for key in sorted(state.keys() - own.keys())),

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from amge.hub.names import CONFIG, PICKLES, WEIGHTS
 
-REPO = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+))?", re.ASCII)
+REPO = re.compile(r"(?P<repo>\w[\w.-]*/\w[\w.-]*)(@(?P<revision>[\w./-]+))?", re.ASCII)
 """A repository on the Hub, and perhaps a revision."""
 
 

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
-from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, RepoCard
 
 from amge.hub.card import is_generated, model_card
 from amge.hub.files import REPO, Folder, digest
 from amge.hub.load import load, spec_of
 from amge.hub.names import CARD, CONFIG, INDEX, WEIGHTS, is_weights
-from amge.hub.remote import agent, one_error, patiently
+from amge.hub.remote import Repo, agent, one_error, patiently
 from amge.hub.save import config_of, save_pretrained
 
 if TYPE_CHECKING:
@@ -61,7 +61,8 @@ def publish(
     """Publish a checkpoint folder: its config, weights and card, and what else is named, in one commit.
 
     It is loaded first, so that nothing is published that others could not load. Weights of an earlier commit by other
-    names are deleted; the repository keeps them in its history. The folder stays as it is.
+    names are deleted; the repository keeps them in its history. A card that somebody wrote is kept: that in the folder,
+    else that on the Hub. The folder stays as it is.
 
     Args:
         folder: that `save_pretrained` wrote.
@@ -84,8 +85,11 @@ def publish(
     if not files.path.is_dir():
         raise ValueError(f"{folder} is not a folder; give one that save_pretrained wrote")
     named = [Path(path) for path in extra]
-    if missing := [path for path in named if not path.is_file()]:
-        raise ValueError(f"there is no file {missing[0]} to publish beside the weights")
+    for path in named:
+        if not path.is_file():
+            raise ValueError(f"there is no file {path} to publish beside the weights")
+        if path.name in (CONFIG, CARD) or is_weights(path.name):
+            raise ValueError(f"{path} has the name of a file of the checkpoint itself; put it into {folder} instead")
     spec = spec_of(files).replace(**fields, **({"licence": licence} if licence else {}))
     if not spec.licence:
         raise ValueError(
@@ -94,18 +98,21 @@ def publish(
     load(files, spec)
     card = files.get(CARD)
     text = card.read_text() if card else ""
+    own = bool(text) and not is_generated(text)
     contents: dict[str, Path | bytes] = {
         **{path.name: path for path in named},
         **{path.name: path for path in sorted(files.path.iterdir()) if is_weights(path.name)},
         CONFIG: config_of(spec).encode(),
-        CARD: (model_card(spec, repo) if not text or is_generated(text) else text).encode(),
+        CARD: (text if own else model_card(spec, repo)).encode(),
     }
     api = HfApi(token=token, library_name="amge", library_version=agent()["library_version"])
     with one_error(repo):
         patiently(lambda: api.create_repo(repo, private=private, exist_ok=True))
         if branch:
-            api.create_branch(repo, branch=branch, exist_ok=True)
+            patiently(lambda: api.create_branch(repo, branch=branch, exist_ok=True))
         there = patiently(lambda: api.list_repo_files(repo, revision=branch))
+        if not own and CARD in there and is_written(Repo(repo, branch, token).get(CARD)):
+            del contents[CARD]
         stale = [name for name in there if is_weights(name) and name not in contents]
         done = api.create_commit(
             repo,
@@ -118,3 +125,9 @@ def publish(
         )
     main = files.path / (WEIGHTS if WEIGHTS in contents else INDEX)
     return Commit(repo, str(done.oid), str(done.commit_url), digest(main))
+
+
+def is_written(card: Path | None) -> bool:
+    """Whether a card has words that are somebody's own; a new repository may have one of metadata alone."""
+    text = card.read_text() if card else ""
+    return not is_generated(text) and bool(RepoCard(text, ignore_metadata_errors=True).text.strip())

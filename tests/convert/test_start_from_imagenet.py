@@ -23,7 +23,7 @@ def hub(tmp_path, monkeypatch):
     save_file(state, tmp_path / "model.safetensors")
     asked = []
 
-    def download(repository, filename):
+    def download(repository, filename, **options):
         asked.append((repository, filename))
         return tmp_path / filename
 
@@ -51,7 +51,7 @@ def test_both_branches_start_from_imagenet(hub, name):
 
 
 def test_without_network_there_is_one_clear_error(monkeypatch):
-    def offline(repository, filename):
+    def offline(repository, filename, **options):
         raise OSError("no route to host")
 
     monkeypatch.setattr("huggingface_hub.hf_hub_download", offline)

@@ -5,11 +5,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from hub_server import serve
+from hub_server import Fault, serve
 
 ROOT = Path(__file__).parents[2]
 REPO = "me/my-muscle-model"
-PUBLISHED = {"config.json", "model.safetensors", "custom_parts.py"}
+PUBLISHED = {"config.json", "model.safetensors", "README.md", "custom_parts.py"}
 
 
 def run(*arguments, cwd=ROOT, **environment):
@@ -22,7 +22,9 @@ def run(*arguments, cwd=ROOT, **environment):
     return subprocess.run(
         [sys.executable, *map(str, arguments)],
         cwd=cwd,
-        env=kept | {"OMP_NUM_THREADS": "1", "HF_HUB_DISABLE_TELEMETRY": "1"} | (environment or {"HF_HUB_OFFLINE": "1"}),
+        env=kept
+        | {"OMP_NUM_THREADS": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_XET": "1"}
+        | (environment or {"HF_HUB_OFFLINE": "1"}),
         capture_output=True,
         text=True,
         timeout=120,
@@ -73,20 +75,22 @@ def test_custom_parts_come_back_from_the_hub_and_work_for_others(hub, tmp_path):
     assert result.stdout == f"{REPO}: outputs (2, 20) equal to the bit\n"
     newest, files = hub.revision(REPO, "main")
     assert set(files) == PUBLISHED
-    assert {f"GET /{REPO}/resolve/{newest}/{name}" for name in PUBLISHED} <= set(hub.requests)
+    assert f"HEAD /{REPO}/resolve/{newest}/model.safetensors" in hub.requests
 
     for name, content in files.items():
         (tmp_path / name).write_bytes(content)
     load = "import amge, custom_parts; model = amge.from_pretrained('.'); print(model.spec.backbone_args)"
     result = run("-c", load, cwd=tmp_path)
     assert result.stdout == "{'dims': (24, 48, 96)}\n", result.stderr
+    result = run("-c", load.replace(", custom_parts", ""), cwd=tmp_path)
+    assert result.returncode == 1 and "first `import custom_parts`, which registers them" in result.stderr
 
 
 def test_one_bit_changed_on_the_way_back_is_noticed(hub, tmp_path):
-    hub.spoiled.add("model.safetensors")
+    hub.faults.append(Fault("GET", "model.safetensors", "spoil"))
     result = publish(hub, tmp_path)
     assert result.returncode == 1 and "equal" not in result.stdout
-    assert f"{REPO}: the outputs differ by" in result.stderr
+    assert "model.safetensors is not what the Hub says" in result.stderr
 
 
 def test_publishing_sends_the_checkpoint_alone_and_again_only_what_changed(hub, tmp_path):
