@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,12 +19,44 @@ ABOUT = ("metrics", "provenance", "imports")
 """Fields that say something of weights, each a mapping."""
 PAIRINGS = (1, 2, 3, 4)
 """Cases of Table 13."""
+MOST = 10_000
+"""Tokens, frames or pixels: what comes from elsewhere may not ask for all memory that there is."""
+PIXELS = 2**26
+"""Of a clip: 64 frames of 1024²."""
+LARGEST = 1_000_000
+"""Whole number among the arguments of a part."""
 
 
 def is_number(value: object, above: float | None = None) -> bool:
     """Whether `value` is a finite number, and over `above` if that is given."""
-    plain = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    plain = isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
     return plain and (above is None or value > above)  # type: ignore[operator]
+
+
+def is_module(name: str) -> bool:
+    """Whether a module may be called that."""
+    return all(word.isidentifier() for word in name.split("."))
+
+
+def plain(text: str) -> Any:
+    """What JSON says, if it can mean one thing alone.
+
+    Raises:
+        ValueError: if it is not JSON, holds NaN or infinity, or a name twice in one object.
+    """
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        if len(values := dict(pairs)) < len(pairs):
+            raise ValueError("a name is there twice")
+        return values
+
+    def refuse(name: str) -> None:
+        raise ValueError(f"{name} is no number of JSON")
+
+    try:
+        return json.loads(text, object_pairs_hook=unique, parse_constant=refuse)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"not JSON: {error}") from None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,6 +142,8 @@ class ModelSpec:
             if not isinstance(getattr(self, name), str) or not getattr(self, name):
                 raise ValueError(f"{name} must be a name, got {getattr(self, name)!r}")
         for part in ("fusion", "streams", "auxiliary_backbone", "distill"):
+            if not isinstance(getattr(self, part), str | None):
+                raise ValueError(f"{part} must be a name or None, got {getattr(self, part)!r}")
             if getattr(self, part) is None and getattr(self, f"{part}_args"):
                 raise ValueError(f"{part}_args={getattr(self, f'{part}_args')!r} have no {part} to go to")
         if self.streams and (self.modality == self.auxiliary or "skeleton" in self.modalities):
@@ -120,8 +154,12 @@ class ModelSpec:
             raise ValueError(f"pairing is a case of Table 13, one of {PAIRINGS}; got {self.pairing!r}")
         for name in ("tokens", "frames", "size"):
             value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise ValueError(f"{name} must be a whole number from 1 up, got {value!r}")
+            if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= MOST:
+                raise ValueError(f"{name} must be a whole number from 1 to {MOST:,}, got {value!r}")
+        if self.frames * self.size**2 > PIXELS:
+            raise ValueError(
+                f"a clip of {self.frames} frames of {self.size} x {self.size} pixels is too large, {PIXELS:,} pixels go"
+            )
         for name in ("labels", "banks"):
             names = getattr(self, name)
             if not isinstance(names, tuple) or not all(isinstance(n, str) and n for n in names):
@@ -134,9 +172,17 @@ class ModelSpec:
             if not isinstance(getattr(self, name), Mapping):
                 raise ValueError(f"{name} must map names to values, got {getattr(self, name)!r}")
             try:
-                json.dumps(getattr(self, name))
-            except TypeError as error:
+                text = json.dumps(getattr(self, name), allow_nan=False)
+                json.loads(text, parse_int=_argument if name.endswith("_args") else None)
+            except (TypeError, ValueError) as error:
                 raise ValueError(f"{name} must hold plain values, which a config can keep: {error}") from None
+        for name in ("tag", "licence"):
+            if not isinstance(getattr(self, name), str | None):
+                raise ValueError(f"{name} must be text or None, got {getattr(self, name)!r}")
+        if not all(map(is_number, self.metrics.values())):
+            raise ValueError(f"metrics must be numbers, got {self.metrics!r}")
+        if not all(isinstance(home, str) and is_module(home) for home in self.imports.values()):
+            raise ValueError("imports must map parts to names of modules")
         for name, least in (("mean", None), ("std", 0)):
             values = getattr(self, name)
             if not isinstance(values, tuple) or len(values) != 3 or not all(is_number(v, least) for v in values):
@@ -195,10 +241,7 @@ class ModelSpec:
         Raises:
             ValueError: for anything that is not such a spec: broken JSON, unknown, missing or wrong fields.
         """
-        try:
-            values = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise ValueError(f"not JSON: {error}") from None
+        values = plain(text)
         if not isinstance(values, dict):
             raise ValueError(f"a spec is a JSON object, got {type(values).__name__}")
         fields = {f.name: f for f in dataclasses.fields(cls)}
@@ -206,8 +249,14 @@ class ModelSpec:
             one_of("spec field", name, fields)
         try:
             return cls(**values)
-        except TypeError as error:
+        except (TypeError, RecursionError) as error:
             raise ValueError(f"not a model spec: {error}") from None
+
+
+def _argument(text: str) -> int:
+    if len(text) > 20 or abs(int(text)) > LARGEST:
+        raise ValueError(f"{text:.20} is beyond {LARGEST:,}")
+    return int(text)
 
 
 def _tuples(value: Any) -> Any:

@@ -1,12 +1,9 @@
-import json
 import os
-import pickle
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import nn
 
 import amge
@@ -96,7 +93,7 @@ def test_build_takes_overrides_of_the_spec(tiny_spec):
         ({"fusion": "bottleneck", "fusion_args": {"num_heads": 3}}, "num_heads=3 does not divide dim=160"),
         ({"fusion": None}, "two banks and a fusion"),
         ({"banks": ("main",)}, "two banks and a fusion"),
-        ({"tokens": 0}, "tokens must be a whole number from 1 up, got 0"),
+        ({"tokens": 0}, "tokens must be a whole number from 1 to 10,000, got 0"),
         ({"frames": 4.0}, "frames must be a whole number"),
         ({"size": True}, "size must be a whole number"),
         ({"labels": ()}, "labels must be distinct names"),
@@ -172,17 +169,6 @@ def folder(tiny_model, tmp_path):
     return tiny_model.save_pretrained(tmp_path / "checkpoint")
 
 
-def change(folder, edit):
-    state = load_file(folder / "model.safetensors")
-    edit(state)
-    save_file(state, folder / "model.safetensors")
-
-
-def change_config(folder, **values):
-    config = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps(config | values))
-
-
 @pytest.mark.parametrize("load", [amge.from_pretrained, amge.MuscleModel.from_pretrained])
 def test_a_saved_model_comes_back_bit_by_bit(tiny_model, folder, load):
     again = load(folder)
@@ -219,12 +205,6 @@ def test_half_precision_on_disk(tiny_model, tmp_path):
         assert torch.equal(state[key], value.half().to(value.dtype) if value.is_floating_point() else value)
 
 
-def test_saving_over_a_checkpoint_replaces_it(tiny_model, folder):
-    tiny_model.bank.tokens["main"].data.fill_(7)
-    tiny_model.save_pretrained(folder)
-    assert amge.from_pretrained(folder).bank.tokens["main"].unique().tolist() == [7]
-
-
 def test_only_what_a_spec_rebuilds_is_saved(tiny_model, tmp_path):
     by_hand = amge.MuscleModel(tiny_model.backbone, tiny_model.bank, tiny_model.fusion, tiny_model.head)
     with pytest.raises(ValueError, match="put together by hand"):
@@ -233,121 +213,6 @@ def test_only_what_a_spec_rebuilds_is_saved(tiny_model, tmp_path):
     with pytest.raises(ValueError, match=r"would not rebuild these parts of the model: .*head"):
         tiny_model.save_pretrained(tmp_path / "b")
     assert os.listdir(tmp_path) == []
-
-
-@pytest.mark.parametrize(
-    "edit, message",
-    [
-        (lambda state: state.pop("head.projection.bias"), "missing head.projection.bias"),
-        (lambda state: state.update(extra=torch.zeros(1)), "unexpected extra"),
-        (
-            lambda state: state.update({"head.projection.bias": torch.zeros(3)}),
-            r"bias is \(3,\), the model has \(20,\)",
-        ),
-        (lambda state: state.clear(), "missing .* and [0-9]+ more"),
-    ],
-)
-def test_weights_that_do_not_fit_are_refused(folder, edit, message):
-    change(folder, edit)
-    with pytest.raises(ValueError, match=f"does not fit 'transm3e-lite': .*{message}"):
-        amge.from_pretrained(folder)
-
-
-@pytest.mark.parametrize("kept", [0, 4, 1000, -1000])
-def test_broken_weights_are_refused(folder, kept):
-    path = folder / "model.safetensors"
-    path.write_bytes(path.read_bytes()[:kept])
-    with pytest.raises(ValueError, match=r"model.safetensors is not a readable safetensors file"):
-        amge.from_pretrained(folder)
-
-
-@pytest.mark.parametrize(
-    "text, message",
-    [
-        (b"", "not JSON"),
-        (b'{"arch": ', "not JSON"),
-        (b"\xff\xfe", "config.json"),
-        (b"[]", "a spec is a JSON object, got list"),
-        (b"{}", "not a model spec: .*'arch' and 'backbone'"),
-        (b'{"arch": "a", "bakbone": "b"}', "did you mean 'backbone'"),
-    ],
-)
-def test_broken_configs_are_refused(folder, text, message):
-    (folder / "config.json").write_bytes(text)
-    with pytest.raises(ValueError, match=message):
-        amge.from_pretrained(folder)
-
-
-@pytest.mark.parametrize(
-    "values",
-    [
-        {"frames": "8"},
-        {"threshold": "high"},
-        {"threshold": None},
-        {"labels": 20},
-        {"labels": None},
-        {"banks": None},
-        {"modality": ["rgb"]},
-        {"fusion": "none"},
-        {"backbone": None},
-        {"backbone_args": []},
-        {"backbone_args": ["test_resnet"]},
-        {"backbone_args": {"encoder": 5}},
-        {"backbone_args": {"encoder": "test_efficientnet", "frames": 4}},
-        {"fusion_args": {"dim": 32}},
-        {"fusion_args": None},
-        {"head_args": {"dropout": "much"}},
-        {"mean": 0.5},
-        {"std": [1, 1]},
-        {"std": [0, 0, 0]},
-        {"seconds": "long"},
-        {"seconds": 0},
-    ],
-    ids=str,
-)
-def test_wrong_values_in_a_config_are_refused(folder, values):
-    change_config(folder, **values)
-    with pytest.raises(ValueError):
-        amge.from_pretrained(folder)
-
-
-class Trap:
-    """Touches a file when it is unpickled."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def __reduce__(self):
-        return Path.touch, (self.path,)
-
-
-@pytest.mark.parametrize("name", ["model.pth", "pytorch_model.bin", "last.ckpt"])
-def test_pickles_are_never_opened(folder, tmp_path, name):
-    sprung = tmp_path / "sprung"
-    (folder / name).write_bytes(pickle.dumps(Trap(sprung)))
-    (folder / "model.safetensors").unlink()
-    with pytest.raises(ValueError, match=f"has no model.safetensors; {name} is a pickle"):
-        amge.from_pretrained(folder)
-    (folder / "config.json").unlink()
-    with pytest.raises(ValueError, match=r"has no config.json"):
-        amge.from_pretrained(folder)
-    with pytest.raises(ValueError, match=f"{name} is a pickle, .* never opened; give a folder"):
-        amge.from_pretrained(folder / name)
-    assert not sprung.exists()
-
-
-def test_a_pickle_by_the_name_of_safetensors_is_never_opened(folder, tmp_path):
-    (folder / "model.safetensors").write_bytes(pickle.dumps(Trap(tmp_path / "sprung")))
-    with pytest.raises(ValueError, match="not a readable safetensors file"):
-        amge.from_pretrained(folder)
-    assert not (tmp_path / "sprung").exists()
-
-
-def test_a_path_that_is_no_folder(folder, tmp_path):
-    with pytest.raises(ValueError, match=r"nowhere does not exist; give the folder"):
-        amge.from_pretrained(tmp_path / "nowhere")
-    with pytest.raises(ValueError, match=r"config.json is not a folder; give the folder"):
-        amge.from_pretrained(folder / "config.json")
 
 
 def test_a_checkpoint_of_another_arch_is_refused(tiny_spec, tmp_path):

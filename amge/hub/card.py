@@ -1,6 +1,7 @@
 """The model card of a checkpoint: what its spec says, in words, and what it does not say as "not stated"."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from huggingface_hub import EvalResult, ModelCardData
@@ -40,8 +41,8 @@ def unstated(spec: ModelSpec) -> list[str]:
     about = spec.provenance
     facts = {
         "the licence of the weights": spec.licence,
-        "the training data": about.get("data"),
-        "the licence of the training data": all(_of(each, "licence") for each in about.get("data") or [{}]),
+        "the training data": _sets(about),
+        "the licence of the training data": all(_of(each, "licence") for each in _sets(about) or [{}]),
         "metrics": spec.metrics,
         "the seed": about.get("seed") is not None,
         "the commit": about.get("commit"),
@@ -60,7 +61,7 @@ def model_card(spec: ModelSpec, repo: str | None = None) -> str:
     sections = [
         f"---\n{_metadata(spec).to_yaml()}\n---",
         GENERATED,
-        f"# {spec.name}",
+        f"# {_line(spec.name)}",
         f"From {_seen(spec)} to a probability for each of {len(spec.labels)} labels. A model "
         f"of the library `amge`, which finds the muscles at work in videos.",
         _snippet(spec, repo),
@@ -71,11 +72,11 @@ def model_card(spec: ModelSpec, repo: str | None = None) -> str:
                 "Output": f"{len(spec.labels)} logits, {spec.activation}; a label is active from {spec.threshold:g} up",
                 "Teacher": _teacher(spec),
                 "Licence of the code": f"Apache-2.0{', but for parts of ' if spec.imports else ''}{_modules(spec)}",
-                "Licence of the weights": spec.licence or UNSTATED,
+                "Licence of the weights": _text(spec.licence),
             }
         ),
-        "## Labels, in the order of the logits\n\n" + ", ".join(f"`{label}`" for label in spec.labels),
-        f"## Training data\n\n{_data(about.get('data'))}",
+        "## Labels, in the order of the logits\n\n" + ", ".join(map(_code, spec.labels)),
+        f"## Training data\n\n{_data(_sets(about))}",
         f"## Metrics\n\n{_metrics(spec)}",
         "## How it was made\n\n" + _table({name: _text(about.get(name)) for name in ("commit", "seed")} | _more(about)),
         f"## Limits\n\n{LIMITS}" + (f"\n\n{about['limits']}" if about.get("limits") else ""),
@@ -88,7 +89,7 @@ def _metadata(spec: ModelSpec) -> ModelCardData:
     if spec.licence:
         known = spec.licence.lower() in LICENCES
         stated = {"license": spec.licence.lower()} if known else {"license": "other", "license_name": spec.licence}
-    data = ", ".join(_of(each, "name") or UNSTATED for each in spec.provenance.get("data") or ()) or UNSTATED
+    data = ", ".join(_of(each, "name") or UNSTATED for each in _sets(spec.provenance)) or UNSTATED
     results = [
         EvalResult("video-classification", data, data, metric, value, dataset_split=split or None)
         for split, metric, value in _split_metrics(spec.metrics)
@@ -153,7 +154,13 @@ def _modules(spec: ModelSpec) -> str:
     return ", ".join(f"`{home}`" for home in dict.fromkeys(spec.imports.values()))
 
 
-def _data(data: Any) -> str:
+def _sets(about: Mapping[str, Any]) -> Sequence[Any]:
+    """Entries of `data`; one may stand for itself."""
+    data = about.get("data") or ()
+    return data if isinstance(data, (list, tuple)) else (data,)
+
+
+def _data(data: Sequence[Any]) -> str:
     if not data:
         return UNSTATED.capitalize() + "."
     return "\n".join(
@@ -165,9 +172,8 @@ def _metrics(spec: ModelSpec) -> str:
     if not spec.metrics:
         return UNSTATED.capitalize() + "."
     seed = spec.provenance.get("seed")
-    rows = [f"| {split or UNSTATED} | {metric} | {value:g} |" for split, metric, value in _split_metrics(spec.metrics)]
-    title = f"Seed {UNSTATED if seed is None else seed}."
-    return "\n".join([title, "", "| split | metric | value |", "|---|---|---|", *rows])
+    rows = [(split or UNSTATED, metric, f"{value:g}") for split, metric, value in _split_metrics(spec.metrics)]
+    return f"Seed {_text(seed)}.\n\n" + _rows(("split", "metric", "value"), *rows)
 
 
 def _more(about: Mapping[str, Any]) -> dict[str, str]:
@@ -176,18 +182,36 @@ def _more(about: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _table(rows: Mapping[str, str]) -> str:
-    cells = ((name, text.replace("|", "\\|").replace("\n", " ")) for name, text in rows.items())
-    return "\n".join(["| | |", "|---|---|", *(f"| {name} | {text} |" for name, text in cells)])
+    return _rows(("", ""), *rows.items())
+
+
+def _rows(*rows: Sequence[str]) -> str:
+    """A table whose first row is its head."""
+    lines = ["| " + " | ".join(_line(cell).replace("|", "\\|") for cell in row) + " |" for row in rows]
+    return "\n".join([lines[0], "|---" * len(rows[0]) + "|", *lines[1:]])
+
+
+def _line(text: str) -> str:
+    """Text without line breaks."""
+    return " ".join(text.split())
+
+
+def _code(text: str) -> str:
+    """Text as code, whatever backticks are in it."""
+    fence = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))
+    space = " " if len(fence) > 1 else ""
+    return f"{fence}{space}{_line(text)}{space}{fence}"
 
 
 def _text(value: Any) -> str:
-    if value is None:
+    """A stated value in one line; what is not stated, as that."""
+    if value is None or value == "":
         return UNSTATED
-    return " ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+    return _line(" ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value))
 
 
 def _of(each: Any, name: str) -> str | None:
     """A field of an entry of `data`, which may be a mere name."""
     if isinstance(each, Mapping):
-        return str(each[name]) if each.get(name) else None
-    return str(each) if name == "name" else None
+        return _line(str(each[name])) if each.get(name) else None
+    return _line(str(each)) if name == "name" else None

@@ -1,12 +1,15 @@
 """Putting a model together without filling its parameters, which a checkpoint is about to replace."""
 
+import random
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.modules import module
+from torch.nn.parameter import is_lazy
 from torch.utils.weak import WeakIdKeyDictionary
 
 Hook = Callable[[Tensor], Tensor | None]
@@ -46,19 +49,22 @@ def _watching(parameter: Hook, buffer: Hook | None = None) -> Iterator[None]:
 
 
 @contextmanager
-def counted(most: int) -> Iterator[None]:
-    """Refuse modules that register more numbers, as parameters and buffers, than `most`.
+def counted(numbers: float, tensors: float) -> Iterator[None]:
+    """Refuse modules that register more numbers, as parameters and buffers, or more of these.
 
     Raises:
         ValueError: when they do.
     """
-    count = 0
+    left = [numbers, tensors]
 
     def add(tensor: Tensor) -> None:
-        nonlocal count
-        count += max(tensor.numel(), 1)
-        if count > most:
-            raise ValueError(f"it describes a model of more than {most:,} numbers, far more than its weights hold")
+        left[0] -= 0 if is_lazy(tensor) else tensor.numel()
+        left[1] -= 1
+        if min(left) < 0:
+            raise ValueError(
+                f"it describes a model of more than {numbers:,} numbers or {tensors:,} tensors, far more than its "
+                f"weights hold"
+            )
 
     with _watching(add, add):
         yield
@@ -67,7 +73,7 @@ def counted(most: int) -> Iterator[None]:
 @contextmanager
 def without_parameters() -> Iterator[None]:
     """Every parameter that modules register loses its memory, one by one, to the meta device; buffers and whatever else
-    modules compute stay real. Chance is left as it was."""
+    modules compute stay real."""
     moved = WeakIdKeyDictionary()  # so that what is shared stays shared
 
     def move(tensor: Tensor) -> Tensor | None:
@@ -77,5 +83,18 @@ def without_parameters() -> Iterator[None]:
             moved[tensor] = nn.Parameter(torch.empty_like(tensor, device="meta"), tensor.requires_grad)
         return moved[tensor]
 
-    with torch.random.fork_rng(devices=()), _watching(move):
+    with _watching(move):
         yield
+
+
+@contextmanager
+def chance_kept() -> Iterator[None]:
+    """Leave the random states of PyTorch, NumPy and Python as they were."""
+    device = torch.get_default_device()
+    before = np.random.get_state(), random.getstate()
+    try:
+        with torch.random.fork_rng([device] if device.type == "cuda" else ()):
+            yield
+    finally:
+        np.random.set_state(before[0])
+        random.setstate(before[1])

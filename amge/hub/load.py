@@ -1,27 +1,31 @@
 """A model from a checkpoint: strictly, in eval mode, and with no more memory than its weights take."""
 
 import json
+import math
 import warnings
 from collections import defaultdict
+from collections.abc import Container
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
+from amge.errors import one_of
 from amge.hub.files import Files, locate
-from amge.hub.lean import counted, without_parameters
+from amge.hub.lean import chance_kept, counted, without_parameters
 from amge.hub.names import CONFIG
-from amge.hub.weights import MAX_HEADER, Weights
+from amge.hub.weights import Weights, document
 from amge.registry import PARTS, used
 from amge.spec import ModelSpec
 
 if TYPE_CHECKING:
     from amge.model import MuscleModel
 
-SLACK = 4, 50_000_000
-"""A model may register this many times the numbers that its weights hold, and that many more, while it is built:
-encoders drop layers that nobody asked for, and tables are made that no checkpoint stores."""
+SLACK = 4, 50_000_000, 2_000
+"""A model may register this many times the numbers and tensors that its weights hold, and that many more of each, while
+it is built: encoders drop layers that nobody asked for, and tables are made that no checkpoint stores."""
 
 
 def from_pretrained(
@@ -81,9 +85,17 @@ def load(
     """The model of a spec with the weights of a checkpoint, in eval mode; arguments and errors as `from_pretrained`."""
     from amge.builder import assemble
 
-    device = torch.get_default_device() if device is None else torch.device(device)
-    with Weights(files) as weights:
-        model, unfit = outline(spec, weights)
+    if dtype is not None and not dtype.is_floating_point:
+        raise ValueError(f"dtype is of floating-point weights, such as torch.bfloat16; got {dtype}")
+    default = torch.get_default_device()
+    device = default if device is None else torch.device(device)
+    with torch.device("cpu" if default.type == "meta" else default), Weights(files) as weights:
+        times, numbers, tensors = SLACK
+        try:
+            rebuilt, model = outline(spec, times * weights.elements + numbers, times * len(weights.tensors) + tensors)
+        except ValueError as error:
+            raise ValueError(f"{files} can't be loaded: {str(error).splitlines()[0][:2000]}") from None
+        unfit = weights.unfit(rebuilt)
         refused = [text for key, text in unfit.items() if strict or key.startswith("backbone.")]
         if refused:
             more = f" and {len(refused) - 3} more" if len(refused) > 3 else ""
@@ -92,66 +104,97 @@ def load(
             )
             raise ValueError(f"{files} does not fit {spec.name!r}: {'; '.join(refused[:3])}{more}{hint}")
         if unfit:
-            model = assemble(spec)
+            model = assemble(spec.untrained().replace(licence=spec.licence))
         elif model is None:
             model = hollow(spec)
-        shared = _shared(model)
-        own = {key: value for key, value in model.state_dict(keep_vars=True).items() if key not in unfit}
-        read = dict(weights.read(own, device, dtype))
-    model.load_state_dict(read, strict=False, assign=True)
-    for first, *others in shared:
-        for name in others:
-            owner, _, attribute = name.rpartition(".")
-            setattr(model.get_submodule(owner), attribute, model.get_parameter(first))
-    if unfit:
-        _report(files, list(unfit.values()), "what it lacks is fresh")
-    model.to(device, dtype).eval()
-    if num_classes is not None and num_classes != len(spec.labels):
-        gone = [f"head.{key} {tuple(value.shape)}" for key, value in model.head.state_dict().items()]
-        model.reset_head(num_classes)
-        _report(files, gone, f"its head is fresh, for {num_classes} classes")
+        _fill(model, weights, unfit, device, dtype)
+        if unfit:
+            _report(files, list(unfit.values()), "what it lacks is fresh")
+        model._apply(lambda own: own.to(device, dtype if dtype and own.is_floating_point() else own.dtype)).eval()
+        if num_classes is not None and num_classes != len(spec.labels):
+            gone = [f"head.{key} {tuple(value.shape)}" for key, value in model.head.state_dict().items()]
+            model.reset_head(num_classes)
+            _report(files, gone, f"its head is fresh, for {num_classes} classes")
     return model
 
 
-def outline(spec: ModelSpec, weights: Weights) -> tuple["MuscleModel | None", dict[str, str]]:
-    """What does not fit, by a model without memory; and a model, if only one with memory can be put together.
+def outline(
+    spec: ModelSpec, numbers: float = math.inf, tensors: float = math.inf
+) -> tuple[dict[str, Tensor], "MuscleModel | None"]:
+    """What a spec has to be filled with: tensors without memory; if only a model with memory can be put together, its
+    tensors and it.
+
+    Args:
+        spec: of the model.
+        numbers: most that may be registered, as parameters and buffers.
+        tensors: most of these.
 
     Raises:
-        ValueError: for parts that do not fit one another, or a model far larger than its weights.
+        ValueError: for parts that do not fit one another, that can't be built, or a model that is too large.
     """
     from amge.builder import assemble
 
-    try:
-        with torch.device("meta"), counted(SLACK[0] * weights.elements + SLACK[1]):
-            return None, weights.unfit(assemble(spec).state_dict())
-    except ValueError:
-        raise
-    except Exception:  # a part that is never without memory
-        model = assemble(spec)
-        return model, weights.unfit(model.state_dict())
+    with chance_kept():
+        try:
+            with torch.device("meta"), counted(numbers, tensors):
+                own = assemble(spec).state_dict()
+            if not any(map(is_lazy, own.values())):
+                return own, None
+        except ValueError:
+            raise
+        except Exception:  # a part that is never without memory
+            pass
+        try:
+            with counted(3 * numbers, 3 * tensors):  # it is rehearsed first
+                model = assemble(spec)
+            return model.state_dict(), model
+        except ValueError:
+            raise
+        except Exception as error:
+            raise ValueError(f"{spec.name!r} can't be built: {str(error) or type(error).__name__}") from error
 
 
 def hollow(spec: ModelSpec) -> "MuscleModel":
-    """The model of a spec whose parameters have no memory yet; a fresh one, if its parts can't be put together so."""
+    """The model of a spec whose parameters have no memory yet; with memory, if its parts can't be put together so."""
     from amge.builder import assemble, put_together
 
-    try:
-        with without_parameters():
-            model = put_together(spec)
-    except Exception:  # a part that computes with its parameters
-        return assemble(spec)
-    stored = model.state_dict()
-    if any(buffer.is_meta for name, buffer in model.named_buffers() if name not in stored):
-        return assemble(spec)
-    return model
+    with chance_kept():
+        try:
+            with without_parameters():
+                model = put_together(spec)
+        except Exception:  # a part that computes with its parameters
+            return assemble(spec)
+        return assemble(spec) if any(_lost(part) for part in model.modules()) else model
 
 
-def _shared(model: nn.Module) -> list[list[str]]:
-    """The names of each parameter that has several."""
+def _lost(part: nn.Module) -> bool:
+    """Whether a part holds tensors without memory that no checkpoint fills."""
+    stored = part.state_dict(keep_vars=True).values()
+    held = [each for value in vars(part).values() for each in (value if isinstance(value, (list, tuple)) else [value])]
+    unfilled = [buffer for buffer in part.buffers(recurse=False) if all(buffer is not other for other in stored)]
+    return any(isinstance(each, Tensor) and each.is_meta for each in held + unfilled)
+
+
+def _fill(
+    model: nn.Module, weights: Weights, unfit: Container[str], device: torch.device, dtype: torch.dtype | None
+) -> None:
+    """Read what fits: to parameters that have memory in place, for whatever refers to them; the rest is assigned."""
+    own = {key: value for key, value in model.state_dict(keep_vars=True).items() if key not in unfit}
     names = defaultdict(list)
-    for name, parameter in model.named_parameters(remove_duplicate=False):
-        names[id(parameter)].append(name)
-    return [several for several in names.values() if len(several) > 1]
+    read = {}
+    for key, value in weights.read(own, device, dtype):
+        slot = own[key]
+        if isinstance(slot, nn.Parameter) and not slot.is_meta and not value.is_meta:
+            slot.detach().copy_(value)
+        else:
+            read[key] = value
+            names[id(slot)].append(key)
+    model.load_state_dict(read, strict=False, assign=True)
+    for first, *others in names.values():  # what was shared is shared again
+        for name in others:
+            owner, _, attribute = name.rpartition(".")
+            there, _, source = first.rpartition(".")
+            setattr(model.get_submodule(owner), attribute, getattr(model.get_submodule(there), source))
 
 
 def _report(files: Files, tensors: list[str], what: str) -> None:
@@ -166,45 +209,37 @@ def spec_of(files: Files) -> ModelSpec:
         ValueError: if there is none, it is broken, or names parts that are not registered.
         OSError: if it can't be fetched.
     """
-    spec = _parse(files)
-    needed = {}
-    for kind, name in used(spec):
-        home = spec.imports.get(f"{kind} {name}")
-        if name not in PARTS[kind] and isinstance(home, str) and all(word.isidentifier() for word in home.split(".")):
-            needed[f"the {kind} {name!r}"] = home
-    if needed:
-        raise ValueError(
-            f"{files} has parts that do not come with amge: {', '.join(needed)}; first "
-            f"{' and '.join(f'`import {home}`' for home in dict.fromkeys(needed.values()))}, which registers them"
-        )
-    return spec
-
-
-def _parse(files: Files) -> ModelSpec:
     from amge import __version__
 
     path = files.get(CONFIG)
     if path is None:
         raise ValueError(f"{files} has no {CONFIG}, so it is not an amge checkpoint")
-    version = None
+    version = __version__
     try:
-        if path.stat().st_size > MAX_HEADER:
-            raise ValueError(f"it has {path.stat().st_size:,} bytes, {MAX_HEADER:,} are allowed")
-        text = path.read_text()
-        try:
-            values = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise ValueError(f"not JSON: {error}") from None
+        values = document(path)
         if isinstance(values, dict):
-            version = values.pop("amge", None)
-        return ModelSpec.from_json(json.dumps(values))
-    except (ValueError, OSError) as error:
-        by = (
-            f" (it was written by amge {version!s:.20}, this is {__version__})"
-            if version not in (None, __version__)
-            else ""
+            version = " ".join(str(values.pop("amge", __version__)).split())[:20]
+        spec = ModelSpec.from_json(json.dumps(values))
+        homes = {}
+        for kind, name in used(spec):
+            if name in PARTS[kind]:
+                continue
+            if home := spec.imports.get(f"{kind} {name}"):
+                homes[f"the {kind} {name!r}"] = home
+                continue
+            try:
+                one_of(kind, name, PARTS[kind])
+            except ValueError as error:
+                raise ValueError(f"{error}; one of your own has to be registered first") from None
+    except (ValueError, OSError, RecursionError) as error:
+        by = "" if version == __version__ else f" (it was written by amge {version}, this is {__version__})"
+        raise ValueError(f"{files}: {CONFIG}: {str(error)[:2000]}{by}") from None
+    if homes:
+        raise ValueError(
+            f"{files} has parts that do not come with amge: {', '.join(homes)}; first "
+            f"{' and '.join(f'`import {home}`' for home in dict.fromkeys(homes.values()))}, which registers them"
         )
-        raise ValueError(f"{files}: {CONFIG}: {error}{by}") from None
+    return spec
 
 
 def read_spec(source: str | Path, revision: str | None = None, **hub: Any) -> ModelSpec:

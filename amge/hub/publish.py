@@ -97,7 +97,7 @@ def publish(
         )
     load(files, spec)
     card = files.get(CARD)
-    text = card.read_text() if card else ""
+    text = card.read_text(encoding="utf-8", errors="replace") if card else ""
     own = bool(text) and not is_generated(text)
     contents: dict[str, Path | bytes] = {
         **{path.name: path for path in named},
@@ -129,5 +129,5 @@ def publish(
 
 def is_written(card: Path | None) -> bool:
     """Whether a card has words that are somebody's own; a new repository may have one of metadata alone."""
-    text = card.read_text() if card else ""
+    text = card.read_text(encoding="utf-8", errors="replace") if card else ""
     return not is_generated(text) and bool(RepoCard(text, ignore_metadata_errors=True).text.strip())

@@ -1,6 +1,7 @@
 """The table of trained weights that a name can stand for, and how a request for weights becomes files."""
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
@@ -12,6 +13,8 @@ from amge.hub.names import INDEX, WEIGHTS
 from amge.registry import MODELS
 
 SHIPPED = Path(__file__).parent.parent / "weights"
+NAME = re.compile(r"[\w-]+(\.[\w-]+)+", re.ASCII)
+"""`arch.tag`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +65,7 @@ class Pinned:
         path = self.files.get(name)
         if path and name in (WEIGHTS, INDEX) and (found := digest(path)) != self.sha256:
             raise ValueError(
-                f"{path} is not what was published: its sha256 is {found[:12]}…, not {self.sha256[:12]}…; "
+                f"{self} ({path.name}) is not what was published: its sha256 is {found[:12]}…, not {self.sha256[:12]}…; "
                 f"get it again, or load it as what it is with amge.from_pretrained"
             )
         return path
@@ -79,8 +82,13 @@ def register_pretrained(entry: Pretrained) -> Pretrained:
     """Add weights to the table, so that `amge.build(name, pretrained=tag)` finds them.
 
     Raises:
-        ValueError: if other weights have this name, or a repository is not pinned to a commit.
+        ValueError: if other weights have this name, or a repository is not pinned to a commit, or a name or hash is
+            none.
     """
+    if "." in entry.name or not NAME.fullmatch(entry.full_name):
+        raise ValueError(f"{entry.full_name!r} is no arch.tag, words of letters, digits, - and _ with dots between")
+    if not re.fullmatch(r"[0-9a-f]{64}", entry.sha256):
+        raise ValueError(f"{entry.full_name!r} needs a sha256 of 64 hexadecimal digits, got {entry.sha256!r}")
     if PUBLISHED.get(entry.full_name, entry) != entry:
         raise ValueError(f"there are weights {entry.full_name!r} already; choose another tag")
     if entry.repo and not entry.revision:

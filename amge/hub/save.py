@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 from huggingface_hub import save_torch_state_dict
 from safetensors import SafetensorError
+from safetensors.torch import save_file
 from torch import Tensor
 
 from amge.files import whole
 from amge.hub.card import is_generated, model_card
-from amge.hub.names import CARD, CONFIG, INDEX, WEIGHTS, is_weights
+from amge.hub.names import CARD, CONFIG, WEIGHTS, is_weights
 from amge.registry import origin, used
-from amge.spec import ModelSpec
+from amge.spec import ModelSpec, is_module
 
 if TYPE_CHECKING:
     from amge.model import MuscleModel
@@ -48,6 +49,8 @@ def save_pretrained(
     """
     spec, state = rebuildable(model)
     if dtype is not None:
+        if not dtype.is_floating_point:
+            raise ValueError(f"dtype is of floating-point weights, such as torch.float16; got {dtype}")
         state = {key: _cast(key, value, dtype) for key, value in state.items()}
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -56,20 +59,21 @@ def save_pretrained(
             save_torch_state_dict(
                 state, scratch, max_shard_size=max_shard_size, metadata={"format": "pt"}, shared_tensors_to_discard=[]
             )
+            if not state:  # a model that learns nothing
+                save_file({}, Path(scratch) / WEIGHTS)
         except SafetensorError as error:
             raise OSError(f"{folder / WEIGHTS} could not be written: {error}") from None
-        (Path(scratch) / CONFIG).write_text(config_of(spec))
-        written = sorted(path.name for path in Path(scratch).iterdir())  # the index of several files comes last
-        for name in written:
-            shutil.copymode(Path(scratch) / CONFIG, Path(scratch) / name)  # safetensors lets only the owner read
-        if WEIGHTS not in written:
-            for stale in (WEIGHTS, INDEX):  # so that old weights are never read beside new ones
-                (folder / stale).unlink(missing_ok=True)
-        for name in written:
-            os.replace(Path(scratch) / name, folder / name)
-    for path in folder.iterdir():
-        if is_weights(path.name) and path.name not in written:
-            path.unlink()
+        except KeyError as error:
+            raise ValueError(f"safetensors files can't hold tensors of {error}") from None
+        (Path(scratch) / CONFIG).write_text(config_of(spec), encoding="utf-8")
+        for path in Path(scratch).iterdir():
+            shutil.copymode(Path(scratch) / CONFIG, path)  # safetensors lets only the owner read
+        (folder / CONFIG).unlink(missing_ok=True)  # until it is there again, nothing loads what may be a mixture
+        for path in folder.iterdir():
+            if is_weights(path.name):
+                path.unlink()
+        for path in sorted(Path(scratch).iterdir(), key=lambda path: path.name == CONFIG):
+            os.replace(path, folder / path.name)
     write_card(folder, spec)
     return folder
 
@@ -80,22 +84,26 @@ def rebuildable(model: "MuscleModel") -> tuple[ModelSpec, dict[str, Tensor]]:
     Raises:
         ValueError: if no spec can.
     """
-    from amge.builder import assemble
+    from amge.hub.load import outline
 
     if model.spec is None:
         raise ValueError(
             "this model was put together by hand, so no spec can rebuild it; register its parts with "
             "amge.register and build it by name, or save model.state_dict() yourself"
         )
-    with torch.device("meta"):
-        rebuilt = {key: tuple(value.shape) for key, value in assemble(model.spec).state_dict().items()}
+    rebuilt = {key: tuple(value.shape) for key, value in outline(model.spec)[0].items()}
     state = model.state_dict()
-    changed = {key for key in rebuilt.keys() | state if rebuilt.get(key) != tuple(getattr(state.get(key), "shape", ()))}
+    for key, value in state.items():
+        if not isinstance(value, Tensor) or value.is_meta or value.layout != torch.strided:
+            raise ValueError(f"{key} is not a dense tensor with numbers in it, so it can't be saved")
+    changed = {key for key in rebuilt.keys() | state if rebuilt.get(key) != (key in state and tuple(state[key].shape))}
     if changed:
         raise ValueError(
             f"the spec {model.spec.name!r} would not rebuild these parts of the model: {sorted(changed)[:5]}"
         )
-    homes = {f"{kind} {name}": home for kind, name in used(model.spec) if (home := origin(kind, name))}
+    homes = {
+        f"{kind} {name}": home for kind, name in used(model.spec) if (home := origin(kind, name)) and is_module(home)
+    }
     seen: set[int] = set()
     for key, value in state.items():  # tensors that share memory are stored each, and shared again when loaded
         value = value.contiguous()
@@ -124,9 +132,9 @@ def config_of(spec: ModelSpec) -> str:
 def write_card(folder: Path, spec: ModelSpec) -> None:
     """Write the card of a checkpoint, unless there is one that somebody wrote."""
     path = folder / CARD
-    if not path.exists() or is_generated(path.read_text()):
+    if not path.exists() or is_generated(path.read_text(encoding="utf-8", errors="replace")):
         with whole(path) as part:
-            part.write_text(model_card(spec))
+            part.write_text(model_card(spec), encoding="utf-8")
 
 
 def describe(folder: str | Path, **fields: Any) -> ModelSpec:
@@ -137,8 +145,10 @@ def describe(folder: str | Path, **fields: Any) -> ModelSpec:
     """
     from amge.hub.load import read_spec
 
+    if not Path(folder).is_dir():
+        raise ValueError(f"{folder} is not a folder; give one that save_pretrained wrote")
     spec = read_spec(folder).replace(**fields)
     with whole(Path(folder) / CONFIG) as part:
-        part.write_text(config_of(spec))
+        part.write_text(config_of(spec), encoding="utf-8")
     write_card(Path(folder), spec)
     return spec

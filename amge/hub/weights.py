@@ -1,21 +1,24 @@
 """The tensors of safetensors files, known by their headers before any is read."""
 
-import json
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import safetensors
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from amge.hub.files import Files
 from amge.hub.names import INDEX, PICKLES, SHARD, WEIGHTS
+from amge.spec import plain
 
 MAX_HEADER = 10_000_000
 """Bytes of a header or an index: room for some hundred thousand tensors."""
 FLOATS = ("F", "BF")
+MAPPED = tuple(map(int, safetensors.__version__.split(".")[:2])) < (0, 8)
+"""Whether tensors come as views of the file, to be copied before somebody changes it."""
 
 
 class Stored(NamedTuple):
@@ -45,6 +48,8 @@ class Weights(AbstractContextManager["Weights"]):
             for path in weight_files(files):
                 file = stack.enter_context(opened(path))
                 for key in file.keys():  # noqa: SIM118
+                    if not key.isprintable():
+                        raise ValueError(f"{path} has a tensor of the odd name {key!r:.80}")
                     if key in self.tensors:
                         raise ValueError(f"{path} holds {key} again, which {self.tensors[key].path.name} holds as well")
                     part = file.get_slice(key)
@@ -78,26 +83,51 @@ class Weights(AbstractContextManager["Weights"]):
         """The tensors that `own` has, one at a time, each in its layout and, without `dtype`, its type.
 
         Raises:
-            ValueError: for one that holds NaN, or infinity in a parameter, or more than `dtype` can.
+            ValueError: for one that holds NaN, or infinity in a parameter, or more than its type can.
         """
         for key, slot in own.items():
+            path = self.tensors[key].path
             try:
-                value = self.tensors[key].file.get_tensor(key)
-            except (SafetensorError, OSError) as error:
-                raise ValueError(f"{self.tensors[key].path} could not be read: {error}") from None
+                stored = self.tensors[key].file.get_tensor(key)
+            except (SafetensorError, OSError, RuntimeError) as error:
+                raise ValueError(f"{path} could not be read: {error}") from None
+            if not stored.is_floating_point() and stored.dtype != slot.dtype:
+                raise ValueError(f"{path} holds {stored.dtype} in {key}, the model has {slot.dtype}")
             target = dtype if dtype is not None and slot.is_floating_point() else slot.dtype
-            value = value.to(device, target)
+            value = stored.to(device, target, copy=MAPPED)
             if value.stride() != slot.stride():
                 value = torch.empty_like(slot, device=device, dtype=target).copy_(value)
-            if value.is_floating_point() and value.numel():
-                ends = torch.stack(value.aminmax())
-                if ends.isnan().any() or (isinstance(slot, torch.nn.Parameter) and ends.isinf().any()):
-                    raise ValueError(
-                        f"{self.tensors[key].path} holds NaN or infinity in {key}"
-                        + (f", as {target}" if target != slot.dtype else "")
-                        + "; no model works with such weights"
-                    )
+            if _spoilt(value, stored, isinstance(slot, torch.nn.Parameter)):
+                raise ValueError(
+                    f"{path} holds NaN or infinity in {key}"
+                    + (f", as {target}" if target != stored.dtype else "")
+                    + "; no model works with such weights"
+                )
             yield key, value
+
+
+def _spoilt(value: Tensor, stored: Tensor, finite: bool) -> bool:
+    """Whether a tensor holds NaN, or infinity where there should be none or the stored tensor has none."""
+    if value.is_meta or not value.numel() or not (value.is_floating_point() or value.is_complex()):
+        return False
+    ends = torch.stack((torch.view_as_real(value) if value.is_complex() else value).aminmax())
+    if ends.isfinite().all():
+        return False
+    return finite or bool(ends.isnan().any()) or not torch.equal(value.isinf().cpu(), stored.isinf())
+
+
+def document(path: Path) -> Any:
+    """What a small JSON file says.
+
+    Raises:
+        ValueError: if it is not JSON, or not small.
+        OSError: if it can't be read.
+    """
+    if not path.is_file():
+        raise ValueError("it is not a file")
+    if (size := path.stat().st_size) > MAX_HEADER:
+        raise ValueError(f"it has {size:,} bytes, {MAX_HEADER:,} are allowed")
+    return plain(path.read_text(encoding="utf-8"))
 
 
 def opened(path: Path) -> Any:
@@ -107,15 +137,14 @@ def opened(path: Path) -> Any:
         ValueError: if it is none.
     """
     try:
+        if not path.is_file():
+            raise SafetensorError("it is not a file")
         with path.open("rb") as file:
             length = int.from_bytes(file.read(8), "little")
         if MAX_HEADER < length < path.stat().st_size:
             raise SafetensorError(f"its header claims to have {length:,} bytes, {MAX_HEADER:,} are allowed")
-        try:
-            return safe_open(path, "pt", backend="pread")  # type: ignore[call-arg]  # tensors in memory of their own
-        except TypeError:  # safetensors before 0.8 maps the file
-            return safe_open(path, "pt")
-    except (SafetensorError, OSError) as error:
+        return safe_open(path, "pt", **({} if MAPPED else {"backend": "pread"}))
+    except (SafetensorError, OSError, MemoryError) as error:
         raise ValueError(f"{path} is not a readable safetensors file: {error}") from None
 
 
@@ -139,13 +168,13 @@ def weight_files(files: Files) -> list[Path]:
         )
         raise ValueError(f"{files} has no {WEIGHTS}{hint}")
     try:
-        if index.stat().st_size > MAX_HEADER:
-            raise ValueError(f"it has {index.stat().st_size:,} bytes, {MAX_HEADER:,} are allowed")
-        names = sorted(set(json.loads(index.read_text())["weight_map"].values()))
+        names = sorted(set(document(index)["weight_map"].values()))
         if wrong := [name for name in names if not (isinstance(name, str) and SHARD.fullmatch(name))]:
             raise ValueError(f"it lists {wrong[0]!r:.80}; shards are called model-00001-of-00002.safetensors")
-    except (ValueError, KeyError, TypeError, AttributeError, OSError, RecursionError) as error:
+    except (ValueError, OSError) as error:
         raise ValueError(f"{files}: {INDEX} is broken: {error}") from None
+    except (KeyError, TypeError, AttributeError):
+        raise ValueError(f"{files}: {INDEX} is broken: its weight_map does not map tensors to files") from None
     paths = {name: files.get(name) for name in names}
     if missing := [name for name, path in paths.items() if path is None]:
         raise ValueError(f"{files} lacks {', '.join(missing[:3])}, which its index lists")
