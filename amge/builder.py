@@ -191,7 +191,7 @@ def put_together(spec: ModelSpec) -> MuscleModel:
 
 def build(
     name: str,
-    pretrained: bool | str | Path = False,
+    pretrained: bool | str | Path | None = False,
     init: str | None = None,
     *,
     num_classes: int | None = None,
@@ -229,9 +229,11 @@ def build(
     """
     if init is not None:
         one_of("init", init, ("imagenet",))
-        if pretrained:
+        if pretrained not in (False, None):
             raise ValueError("init and pretrained exclude each other: one starts from ImageNet, the other is trained")
-    if pretrained:
+    if pretrained not in (False, None):
+        if not isinstance(pretrained, (bool, str, Path)):
+            raise ValueError(f"pretrained is True, a tag, a folder or a repository on the Hub, got {pretrained!r}")
         from amge.hub.load import load, spec_of
         from amge.hub.published import find
 
@@ -247,7 +249,9 @@ def build(
     if revision is not None:
         raise ValueError(f"revision={revision!r} is of trained weights; say which with pretrained=")
     if num_classes is not None:
-        overrides = {"labels": class_names(num_classes), **overrides}
+        if "labels" in overrides:
+            raise ValueError(f"labels={overrides['labels']!r} say how many classes there are; leave num_classes out")
+        overrides["labels"] = class_names(num_classes)
     model = assemble(spec(name).untrained().replace(**overrides))
     if init:
         from amge.convert.imagenet import start_from_imagenet

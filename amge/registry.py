@@ -92,6 +92,8 @@ PARTS: dict[str, dict[str, Callable[..., nn.Module]]] = {
         "deit-hard": partial(logit_distillation, True, True),
     },
 }
+HOMES: dict[tuple[str, str], str] = {}
+"""By kind and name, the module that registered a part."""
 MODELS: dict[str, Callable[[], ModelSpec]] = {}
 
 
@@ -119,11 +121,12 @@ def register(kind: str, name: str) -> Callable[[Part], Part]:
             part, as when a cell of a notebook runs again.
     """
     parts = PARTS[one_of("kind of part", kind, PARTS)]
+    home = sys._getframe(1).f_globals.get("__name__", "__main__")
 
     def add(part: Part) -> Part:
         if not same_code(parts.get(name, part), part):
             raise ValueError(f"the {kind} name {name!r} is taken by {parts[name]!r}")
-        parts[name] = part
+        parts[name], HOMES[kind, name] = part, home
         return part
 
     return add
@@ -145,14 +148,14 @@ def used(spec: ModelSpec) -> list[tuple[str, str]]:
 
 def origin(kind: str, name: str) -> str | None:
     """The module to import so that a part is registered; None for one of this library, or of nowhere."""
-    part: Any = PARTS[kind].get(name)
-    while isinstance(part, partial):
-        part = part.func
-    module = getattr(part, "__module__", "amge")
-    if module == "__main__":
-        file = getattr(sys.modules[module], "__file__", None)
-        return Path(file).stem if file else None
-    return None if module.split(".")[0] == "amge" else module
+    module = HOMES.get((kind, name))
+    if module != "__main__":
+        return module
+    main = sys.modules[module]
+    file = getattr(main, "__file__", None)
+    if file and main.__spec__:  # python -m package.module
+        return main.__spec__.name.removesuffix(".__main__")
+    return Path(file).stem if file else None
 
 
 def register_model(function: Callable[[], ModelSpec]) -> Callable[[], ModelSpec]:

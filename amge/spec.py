@@ -17,6 +17,8 @@ THRESHOLDS = {"sigmoid": 0.5, "softmax": 0.05}
 ACTIVATIONS = tuple(THRESHOLDS)
 ABOUT = ("metrics", "provenance", "imports")
 """Fields that say something of weights, each a mapping."""
+UNMEASURED = (*ABOUT, "arch", "tag", "licence", "threshold", "distill", "distill_args", "pairing")
+"""Fields on which no metric depends: average precision knows no threshold."""
 PAIRINGS = (1, 2, 3, 4)
 """Cases of Table 13."""
 MOST = 10_000
@@ -156,7 +158,7 @@ class ModelSpec:
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= MOST:
                 raise ValueError(f"{name} must be a whole number from 1 to {MOST:,}, got {value!r}")
-        if self.frames * self.size**2 > PIXELS:
+        if self.modality != "skeleton" and self.frames * self.size**2 > PIXELS:
             raise ValueError(
                 f"a clip of {self.frames} frames of {self.size} x {self.size} pixels is too large, {PIXELS:,} pixels go"
             )
@@ -212,7 +214,8 @@ class ModelSpec:
     def replace(self, **overrides: Any) -> "ModelSpec":
         """A copy with other values. Arguments go with their part: another part starts from none unless they are given,
         and another activation from a threshold of its own.
-        Tokens for a model without a bank give it one.
+        Tokens for a model without a bank give it one. Metrics go, unless they are given too, where something else
+        changes than what is said of the model or how it learns.
 
         Raises:
             ValueError: for an unknown field, with the closest names.
@@ -227,6 +230,8 @@ class ModelSpec:
         }
         if overrides.get("activation", self.activation) != self.activation:
             fresh["threshold"] = THRESHOLDS.get(overrides["activation"], self.threshold)
+        if any(name not in UNMEASURED and value != getattr(self, name) for name, value in overrides.items()):
+            fresh["metrics"] = {}
         if "tokens" in overrides and not self.banks:
             fresh["banks"] = ("main",)
         return dataclasses.replace(self, **(fresh | overrides))

@@ -14,6 +14,8 @@ from amge.hub.published import PUBLISHED, is_name
 from amge.registry import MODELS
 
 out = Console()
+LARGEST = 10**11, 10**5
+"""Numbers and tensors of a model that is worth describing."""
 
 
 def list_models(
@@ -58,14 +60,13 @@ def info(
     name: Annotated[str, typer.Argument(help=MODEL_HELP)],
 ) -> None:
     """Print the spec of a model and its size, as JSON."""
-    import torch
+    from torch import nn
 
     import amge
-    from amge.hub.load import read_spec
+    from amge.hub.load import outline, read_spec
 
     with one_line_errors():
         spec = amge.spec(name) if is_name(name) else read_spec(name)
-        with torch.device("meta"):
-            network = amge.assemble(spec)
-        parameters = sum(p.numel() for p in network.parameters())
+        tensors = {id(value): value for value in outline(spec, *LARGEST)[0].values()}
+        parameters = sum(value.numel() for value in tensors.values() if isinstance(value, nn.Parameter))
         typer.echo(json.dumps({"parameters": parameters, **json.loads(spec.to_json())}, indent=2))

@@ -66,7 +66,7 @@ def convert_checkpoint(
         OSError: if a file can't be read or written.
     """
     one_of("source", source, SOURCES)
-    checkpoint, out = Path(checkpoint), Path(out)
+    checkpoint, out = Path(checkpoint), Path(out).resolve()
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ValueError(f"{out} exists already; name a new folder")
     report = Report(source=source, checkpoint=checkpoint.name)
@@ -182,6 +182,8 @@ def _compare_skipped(source: str, state: State, model: MuscleModel) -> None:
 
 def _is_weight(key: object, value: object) -> bool:
     dense = isinstance(value, Tensor) and value.layout == torch.strided and not value.is_quantized
+    if dense and value.untyped_storage().nbytes() < value.numel() * value.element_size():  # type: ignore[attr-defined]
+        return False  # a few numbers that claim to be many
     return isinstance(key, str) and dense and not (value.is_complex() or value.is_meta)  # type: ignore[attr-defined]
 
 

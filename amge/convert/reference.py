@@ -16,6 +16,8 @@ from amge.model import MuscleModel
 from amge.spec import ModelSpec
 
 BASELINES = ("st-gcn", "ctr-gcn", "hd-gcn", "torchvision-swin3d", "pytorchvideo")
+MOST = 100_000
+"""Values in a configuration: what comes from elsewhere may refer to itself over and over."""
 SOURCES = ("musclemap", "pyslowfast", "torchvision-mvit", "timm-mvitv2", *BASELINES)
 
 
@@ -101,17 +103,25 @@ def translate(source: str, state: Mapping[str, Any], config: Mapping[str, Any]) 
     return spec, fit(renamed, slots(spec)) if picture else renamed
 
 
-def _literal(value: Any) -> Any:
+def _literal(config: Any) -> Any:
     """Text that says a Python value as that value, at any depth: YAML has `(3, 7, 7)` and `1e-6` as text, which
     PySlowFast reads so."""
-    if isinstance(value, Mapping):
-        return {key: _literal(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_literal(item) for item in value]
-    try:
-        return ast.literal_eval(value) if isinstance(value, str) else value
-    except (ValueError, SyntaxError, TypeError):
-        return value
+    left = MOST
+
+    def read(value: Any) -> Any:
+        nonlocal left
+        if (left := left - 1) < 0:
+            raise ValueError(f"the configuration has more than {MOST:,} values")
+        if isinstance(value, Mapping):
+            return {key: read(item) for key, item in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [read(item) for item in value]
+        try:
+            return ast.literal_eval(value) if isinstance(value, str) and len(value) < 1000 else value
+        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+            return value
+
+    return read(config)
 
 
 def _constructor(config: Mapping[str, Any]) -> dict[str, Any]:

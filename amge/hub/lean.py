@@ -10,13 +10,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules import module
 from torch.nn.parameter import is_lazy
-from torch.utils.weak import WeakIdKeyDictionary
 
-Hook = Callable[[Tensor], Tensor | None]
+Hook = Callable[[Tensor], None]
 
 
 class _Watchers(threading.local):
-    """What looks at the tensors that modules register in this thread, and may replace them."""
+    """What looks at the tensors that modules register in this thread."""
 
     parameter: Hook | None = None
     buffer: Hook | None = None
@@ -25,17 +24,18 @@ class _Watchers(threading.local):
 _watchers = _Watchers()
 
 
-def _watch(kind: str) -> Callable[[nn.Module, str, Tensor | None], Tensor | None]:
-    def hook(owner: nn.Module, name: str, tensor: Tensor | None) -> Tensor | None:
+def _watch(kind: str) -> Callable[[nn.Module, str, Tensor | None], None]:
+    def hook(owner: nn.Module, name: str, tensor: Tensor | None) -> None:
         watcher = getattr(_watchers, kind)
-        return None if watcher is None or tensor is None else watcher(tensor)
+        if watcher is not None and tensor is not None:
+            watcher(tensor)
 
     return hook
 
 
 # For good, as other threads may be walking through torch's hooks whenever one is added or removed.
-module.register_module_parameter_registration_hook(_watch("parameter"))  # type: ignore[arg-type]
-module.register_module_buffer_registration_hook(_watch("buffer"))  # type: ignore[arg-type]
+module.register_module_parameter_registration_hook(_watch("parameter"))
+module.register_module_buffer_registration_hook(_watch("buffer"))
 
 
 @contextmanager
@@ -72,19 +72,22 @@ def counted(numbers: float, tensors: float) -> Iterator[None]:
 
 @contextmanager
 def without_parameters() -> Iterator[None]:
-    """Every parameter that modules register loses its memory, one by one, to the meta device; buffers and whatever else
-    modules compute stay real."""
-    moved = WeakIdKeyDictionary()  # so that what is shared stays shared
+    """Every parameter that modules register loses its memory, one by one, to the meta device; it stays the same object,
+    for whatever refers to it. Buffers and whatever else modules compute stay real."""
 
-    def move(tensor: Tensor) -> Tensor | None:
-        if type(tensor) is not nn.Parameter or tensor.is_meta:
-            return None
-        if tensor not in moved:
-            moved[tensor] = nn.Parameter(torch.empty_like(tensor, device="meta"), tensor.requires_grad)
-        return moved[tensor]
+    def move(tensor: Tensor) -> None:
+        if type(tensor) is nn.Parameter and not tensor.is_meta:
+            refill(tensor, torch.empty_like(tensor, device="meta"))
 
     with _watching(move):
         yield
+
+
+def refill(parameter: Tensor, value: Tensor) -> None:
+    """Give a parameter, the same object, the memory of another tensor."""
+    other = nn.Parameter(value, parameter.requires_grad)
+    other.__dict__.update(parameter.__dict__)
+    torch.utils.swap_tensors(parameter, other)
 
 
 @contextmanager

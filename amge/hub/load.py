@@ -3,8 +3,8 @@
 import json
 import math
 import warnings
-from collections import defaultdict
-from collections.abc import Container
+from collections.abc import Container, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ from torch.nn.parameter import is_lazy
 
 from amge.errors import one_of
 from amge.hub.files import Files, locate
-from amge.hub.lean import chance_kept, counted, without_parameters
+from amge.hub.lean import chance_kept, counted, refill, without_parameters
 from amge.hub.names import CONFIG
 from amge.hub.weights import Weights, document
 from amge.registry import PARTS, used
@@ -84,8 +84,11 @@ def load(
 ) -> "MuscleModel":
     """The model of a spec with the weights of a checkpoint, in eval mode; arguments and errors as `from_pretrained`."""
     from amge.builder import assemble
+    from amge.model import class_names
 
-    if dtype is not None and not dtype.is_floating_point:
+    if num_classes is not None:
+        class_names(num_classes)
+    if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point and dtype.itemsize > 1):
         raise ValueError(f"dtype is of floating-point weights, such as torch.bfloat16; got {dtype}")
     default = torch.get_default_device()
     device = default if device is None else torch.device(device)
@@ -94,7 +97,8 @@ def load(
         try:
             rebuilt, model = outline(spec, times * weights.elements + numbers, times * len(weights.tensors) + tensors)
         except ValueError as error:
-            raise ValueError(f"{files} can't be loaded: {str(error).splitlines()[0][:2000]}") from None
+            reason = (str(error).splitlines() or ["a part refuses its arguments"])[0][:2000]
+            raise ValueError(f"{files} can't be loaded: {reason}") from None
         unfit = weights.unfit(rebuilt)
         refused = [text for key, text in unfit.items() if strict or key.startswith("backbone.")]
         if refused:
@@ -137,7 +141,7 @@ def outline(
     with chance_kept():
         try:
             with torch.device("meta"), counted(numbers, tensors):
-                own = assemble(spec).state_dict()
+                own = assemble(spec).state_dict(keep_vars=True)
             if not any(map(is_lazy, own.values())):
                 return own, None
         except ValueError:
@@ -147,7 +151,7 @@ def outline(
         try:
             with counted(3 * numbers, 3 * tensors):  # it is rehearsed first
                 model = assemble(spec)
-            return model.state_dict(), model
+            return model.state_dict(keep_vars=True), model
         except ValueError:
             raise
         except Exception as error:
@@ -164,37 +168,43 @@ def hollow(spec: ModelSpec) -> "MuscleModel":
                 model = put_together(spec)
         except Exception:  # a part that computes with its parameters
             return assemble(spec)
-        return assemble(spec) if any(_lost(part) for part in model.modules()) else model
+        return assemble(spec) if _lost(model) else model
 
 
-def _lost(part: nn.Module) -> bool:
-    """Whether a part holds tensors without memory that no checkpoint fills."""
-    stored = part.state_dict(keep_vars=True).values()
-    held = [each for value in vars(part).values() for each in (value if isinstance(value, (list, tuple)) else [value])]
-    unfilled = [buffer for buffer in part.buffers(recurse=False) if all(buffer is not other for other in stored)]
-    return any(isinstance(each, Tensor) and each.is_meta for each in held + unfilled)
+def _lost(model: nn.Module) -> bool:
+    """Whether a model holds tensors without memory that no checkpoint fills, or hooks that filling would lose."""
+    stored = {id(value) for value in model.state_dict(keep_vars=True).values()}
+    hooked = any(p._backward_hooks or p._post_accumulate_grad_hooks for p in model.parameters())  # type: ignore[attr-defined]
+    held = (tensor for part in model.modules() for tensor in _tensors_in(vars(part)))
+    return hooked or any(tensor.is_meta and id(tensor) not in stored for tensor in held)
+
+
+def _tensors_in(value: Any, depth: int = 4) -> Iterator[Tensor]:
+    """Tensors in containers, at some depth."""
+    if isinstance(value, Tensor):
+        yield value
+    elif depth and isinstance(value, (Mapping, list, tuple, partial)):
+        within = (value.args, value.keywords) if isinstance(value, partial) else value
+        for each in within.values() if isinstance(within, Mapping) else within:
+            yield from _tensors_in(each, depth - 1)
 
 
 def _fill(
     model: nn.Module, weights: Weights, unfit: Container[str], device: torch.device, dtype: torch.dtype | None
 ) -> None:
-    """Read what fits: to parameters that have memory in place, for whatever refers to them; the rest is assigned."""
+    """Read what fits, into the tensors that are there, for whatever refers to them."""
     own = {key: value for key, value in model.state_dict(keep_vars=True).items() if key not in unfit}
-    names = defaultdict(list)
-    read = {}
+    copied, assigned = {}, {}
     for key, value in weights.read(own, device, dtype):
         slot = own[key]
-        if isinstance(slot, nn.Parameter) and not slot.is_meta and not value.is_meta:
-            slot.detach().copy_(value)
+        if slot.is_meta and not value.is_meta:
+            refill(slot, value)
+        elif slot.untyped_storage().nbytes() < slot.numel() * slot.element_size():  # repeats a few numbers
+            assigned[key] = value
         else:
-            read[key] = value
-            names[id(slot)].append(key)
-    model.load_state_dict(read, strict=False, assign=True)
-    for first, *others in names.values():  # what was shared is shared again
-        for name in others:
-            owner, _, attribute = name.rpartition(".")
-            there, _, source = first.rpartition(".")
-            setattr(model.get_submodule(owner), attribute, getattr(model.get_submodule(there), source))
+            copied[key] = value
+    model.load_state_dict(copied, strict=False)
+    model.load_state_dict(assigned, strict=False, assign=True)
 
 
 def _report(files: Files, tensors: list[str], what: str) -> None:

@@ -88,8 +88,10 @@ def publish(
     for path in named:
         if not path.is_file():
             raise ValueError(f"there is no file {path} to publish beside the weights")
-        if path.name in (CONFIG, CARD) or is_weights(path.name):
+        if path.name in (CONFIG, CARD, ".gitattributes") or is_weights(path.name):
             raise ValueError(f"{path} has the name of a file of the checkpoint itself; put it into {folder} instead")
+    if len({path.name for path in named}) < len(named):
+        raise ValueError("two of the files to publish beside the weights have the same name")
     spec = spec_of(files).replace(**fields, **({"licence": licence} if licence else {}))
     if not spec.licence:
         raise ValueError(

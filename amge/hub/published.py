@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from amge.hub.files import REPO, Files, Folder, digest, locate
+from amge.hub.load import outline
 from amge.hub.names import INDEX, WEIGHTS
 from amge.registry import MODELS
 
@@ -65,8 +66,8 @@ class Pinned:
         path = self.files.get(name)
         if path and name in (WEIGHTS, INDEX) and (found := digest(path)) != self.sha256:
             raise ValueError(
-                f"{self} ({path.name}) is not what was published: its sha256 is {found[:12]}…, not {self.sha256[:12]}…; "
-                f"get it again, or load it as what it is with amge.from_pretrained"
+                f"{self}: {path.name} is not what was published: its sha256 is {found[:12]}…, not "
+                f"{self.sha256[:12]}…; get it again, or load it as what it is with amge.from_pretrained"
             )
         return path
 
@@ -91,8 +92,10 @@ def register_pretrained(entry: Pretrained) -> Pretrained:
         raise ValueError(f"{entry.full_name!r} needs a sha256 of 64 hexadecimal digits, got {entry.sha256!r}")
     if PUBLISHED.get(entry.full_name, entry) != entry:
         raise ValueError(f"there are weights {entry.full_name!r} already; choose another tag")
-    if entry.repo and not entry.revision:
-        raise ValueError(f"{entry.full_name!r} needs a revision, the commit of {entry.repo} that is meant")
+    if entry.repo is not None and not REPO.fullmatch(entry.repo):
+        raise ValueError(f"{entry.full_name!r} needs a repository as owner/name, got {entry.repo!r}")
+    if entry.repo and not re.fullmatch(r"[0-9a-f]{40}", entry.revision or ""):
+        raise ValueError(f"{entry.full_name!r} needs a revision, the commit of {entry.repo} that is meant, 40 digits")
     PUBLISHED[entry.full_name] = entry
     return entry
 
@@ -164,9 +167,11 @@ def find(name: str, pretrained: bool | str | Path, revision: str | None = None, 
 
 def no_weights(name: str) -> str:
     """What to say of a model without published weights."""
+    if not outline(MODELS[name.split(".")[0]]())[0]:
+        return f"{name!r} learns nothing, so there are no weights of it; amge.build({name!r}) is all of it"
     return (
         f"no trained weights are published for {name!r}; there are {', '.join(PUBLISHED) or 'none'} "
-        f"(amge.list_pretrained()). Train it: amge train --preset paper --set model={name.split('.')[0]} --data DATA "
+        f"(amge.list_pretrained()). Train it: amge train --preset tiny --set model={name.split('.')[0]} --data DATA "
         f"--out RUN (docs/training.md). Or convert a checkpoint of another code base: amge convert SOURCE CHECKPOINT "
         f"CONFIG OUT, then amge.from_pretrained('OUT') (docs/checkpoints.md). Or pass pretrained='FOLDER' or "
         f"'owner/name' of a checkpoint on the Hub. amge.build({name!r}) alone builds it untrained"

@@ -15,7 +15,9 @@ from torch import Tensor
 
 from amge.files import whole
 from amge.hub.card import is_generated, model_card
+from amge.hub.files import Folder
 from amge.hub.names import CARD, CONFIG, WEIGHTS, is_weights
+from amge.hub.weights import Weights
 from amge.registry import origin, used
 from amge.spec import ModelSpec, is_module
 
@@ -49,7 +51,7 @@ def save_pretrained(
     """
     spec, state = rebuildable(model)
     if dtype is not None:
-        if not dtype.is_floating_point:
+        if not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
             raise ValueError(f"dtype is of floating-point weights, such as torch.float16; got {dtype}")
         state = {key: _cast(key, value, dtype) for key, value in state.items()}
     folder = Path(folder)
@@ -91,7 +93,7 @@ def rebuildable(model: "MuscleModel") -> tuple[ModelSpec, dict[str, Tensor]]:
             "this model was put together by hand, so no spec can rebuild it; register its parts with "
             "amge.register and build it by name, or save model.state_dict() yourself"
         )
-    rebuilt = {key: tuple(value.shape) for key, value in outline(model.spec)[0].items()}
+    rebuilt = {key: tuple(getattr(value, "shape", ())) for key, value in outline(model.spec)[0].items()}
     state = model.state_dict()
     for key, value in state.items():
         if not isinstance(value, Tensor) or value.is_meta or value.layout != torch.strided:
@@ -141,13 +143,16 @@ def describe(folder: str | Path, **fields: Any) -> ModelSpec:
     """Change what the config of a checkpoint says of its weights, such as `licence`, `metrics` or `tag`; and its card.
 
     Raises:
-        ValueError: if the folder is no checkpoint, or for an unknown field.
+        ValueError: if the folder is no checkpoint, or for a field that is unknown or does not fit the weights.
     """
-    from amge.hub.load import read_spec
+    from amge.hub.load import outline, read_spec
 
     if not Path(folder).is_dir():
         raise ValueError(f"{folder} is not a folder; give one that save_pretrained wrote")
     spec = read_spec(folder).replace(**fields)
+    with Weights(Folder(Path(folder))) as weights:
+        if unfit := weights.unfit(outline(spec)[0]):
+            raise ValueError(f"the weights in {folder} do not fit that: {next(iter(unfit.values()))}")
     with whole(Path(folder) / CONFIG) as part:
         part.write_text(config_of(spec), encoding="utf-8")
     write_card(Path(folder), spec)

@@ -80,7 +80,8 @@ class Weights(AbstractContextManager["Weights"]):
     def read(
         self, own: dict[str, Tensor], device: torch.device, dtype: torch.dtype | None
     ) -> Iterator[tuple[str, Tensor]]:
-        """The tensors that `own` has, one at a time, each in its layout and, without `dtype`, its type.
+        """The tensors that `own` has, one at a time, each in its layout and, without `dtype`, its type; on `device`,
+        where one of `own` has no memory.
 
         Raises:
             ValueError: for one that holds NaN, or infinity in a parameter, or more than its type can.
@@ -94,9 +95,10 @@ class Weights(AbstractContextManager["Weights"]):
             if not stored.is_floating_point() and stored.dtype != slot.dtype:
                 raise ValueError(f"{path} holds {stored.dtype} in {key}, the model has {slot.dtype}")
             target = dtype if dtype is not None and slot.is_floating_point() else slot.dtype
-            value = stored.to(device, target, copy=MAPPED)
+            place = device if slot.is_meta else slot.device
+            value = stored.to(place, target, copy=MAPPED)
             if value.stride() != slot.stride():
-                value = torch.empty_like(slot, device=device, dtype=target).copy_(value)
+                value = torch.empty_like(slot, device=place, dtype=target).copy_(value)
             if _spoilt(value, stored, isinstance(slot, torch.nn.Parameter)):
                 raise ValueError(
                     f"{path} holds NaN or infinity in {key}"

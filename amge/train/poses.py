@@ -21,6 +21,7 @@ from amge.backbones.streams import STREAMS
 from amge.builder import assemble
 from amge.data.datasets import LICENCES
 from amge.hub.load import from_pretrained
+from amge.hub.names import CONFIG
 from amge.model import MuscleModel
 from amge.muscles import REGION_IDS
 from amge.skeletons import COCO17
@@ -143,10 +144,10 @@ def train(
     options: dict[str, Any] = {"pool": pool, "epochs": epochs, "batches": batches, "batch_size": batch_size}
     options |= {"trees": trees, "lr": lr, "seed": seed, "stop": stop or epochs}
     same_run(out, json.dumps({"spec": json.loads(spec.to_json()), **options}, indent=2))
-    if (out / "model.safetensors").exists():
+    if (out / CONFIG).exists():
         return from_pretrained(out)
     taught = f"{trees} extremely randomised trees on features of two poses, in training alone"
-    made = made_of({"open-exercise": LICENCES["open-exercise"]}, seed, epochs=epochs, teacher=taught)
+    made = made_of([("open-exercise", LICENCES["open-exercise"])], seed, epochs=epochs, teacher=taught)
     L.seed_everything(seed, verbose=False)
     model = assemble(spec.replace(provenance=made))
     if model.input_spec.shape[3] != COCO17.joints or spec.labels != REGION_IDS:

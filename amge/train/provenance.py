@@ -4,6 +4,7 @@ import json
 import platform
 import subprocess
 import sys
+from collections.abc import Sequence
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -48,8 +49,9 @@ def environment() -> dict[str, Any]:
 
 
 def without_root(source: dict[str, Any]) -> dict[str, Any]:
-    """A data set of a config without its place, which may change: the fingerprint tells whether it is the same."""
-    return {name: value for name, value in source.items() if name != "root"}
+    """A data set of a config without its place and licence, which may change: the fingerprint tells whether it is the
+    same."""
+    return {name: value for name, value in source.items() if name not in ("root", "licence")}
 
 
 def commit() -> str | None:
@@ -62,6 +64,7 @@ def commit() -> str | None:
         ).stdout.strip()
 
     try:
+        git("ls-files", "--error-unmatch", __file__)  # not a repository that amge is merely installed in
         return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", "--", str(source.parent)) else "")
     except (OSError, subprocess.SubprocessError):
         return None
@@ -76,13 +79,17 @@ def provenance(config: TrainConfig, teacher: str | None) -> dict[str, Any]:
     """
     taught = f"one on `{teacher}` taught it in training alone; it is not in this checkpoint" if teacher else "none"
     init = {"init": Path(config.init).name} if config.init else {}
-    data = {source["name"]: source.get("licence", LICENCES.get(source["name"])) for source in config.data}
+    data = [
+        (source["name"], source.get("licence", LICENCES.get(source["name"])))
+        for source in config.data
+        if "train" in source.get("splits", ["train"])
+    ]
     return made_of(data, config.seed, teacher=taught, epochs=list(config.epochs), **init)
 
 
-def made_of(data: dict[str, str | None], seed: int, **more: Any) -> dict[str, Any]:
-    """A spec's `provenance`: data sets with their licences, seed, commit, and what else there is to say."""
-    sets = [{"name": name, "licence": licence} for name, licence in data.items()]
+def made_of(data: Sequence[tuple[str, str | None]], seed: int, **more: Any) -> dict[str, Any]:
+    """A spec's `provenance`: data sets and their licences, seed, commit, and what else there is to say."""
+    sets = [{"name": name, "licence": licence} for name, licence in dict.fromkeys(data)]
     return {"data": sets, "seed": seed, **({"commit": found} if (found := commit()) else {}), **more}
 
 

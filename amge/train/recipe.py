@@ -19,6 +19,7 @@ from amge.data.datasets import LICENCES
 from amge.data.open_exercise import load
 from amge.errors import one_of
 from amge.hub.load import from_pretrained
+from amge.hub.names import CONFIG
 from amge.model import MuscleModel
 from amge.spec import ModelSpec
 from amge.train.cache import Cached, cache_features
@@ -94,7 +95,7 @@ def train(
     options = {"epochs": epochs, "frames": frames, "variants": variants, "size": size, "figures": figures}
     options |= {"parametric": parametric, "batch_size": batch_size, "seed": seed}
     same_run(out, json.dumps({"spec": json.loads(spec.to_json()), **options}, indent=2))
-    sets: dict[str, str | None] = {"open-exercise": LICENCES["open-exercise"], "synthetic": LICENCES["synthetic"]}
+    sets = [(name, LICENCES[name]) for name in ("open-exercise", "synthetic")]
     spec = spec.replace(provenance=made_of(sets, seed, epochs=epochs, **({} if distill else {"teacher": "none"})))
     exercises = load(data, "train")
 
@@ -110,7 +111,7 @@ def train(
 
     def stage(name: str, spec: ModelSpec, number: int, start: MuscleModel | None, **options: Any) -> MuscleModel:
         folder = out / name
-        if (folder / "model.safetensors").exists():
+        if (folder / CONFIG).exists():
             return from_pretrained(folder)
         arrays = features(number)  # draws chance of its own, so before the seed
         L.seed_everything(seed, verbose=False)

@@ -24,6 +24,7 @@ from amge.data.sample import Sample, combined, fingerprint, leaks, of_split
 from amge.errors import one_of
 from amge.files import whole
 from amge.hub.load import from_pretrained
+from amge.hub.names import CONFIG
 from amge.hub.save import describe
 from amge.model import MuscleModel
 from amge.muscles import REGION_IDS
@@ -197,9 +198,9 @@ class Run:
             ValueError: if there are fewer samples than make a batch, or the loss is not finite.
         """
         config, folder = self.config, self.out / name
-        if (folder / "model.safetensors").exists():
+        if (folder / CONFIG).exists():  # the last file that is written
             return from_pretrained(folder)
-        spec = spec.untrained().replace(provenance=provenance(config, spec.auxiliary if teacher else None))
+        spec = spec.replace(metrics={}, provenance=provenance(config, spec.auxiliary if teacher else None))
         L.seed_everything(config.seed, verbose=False)
         model = assemble(spec)
         if start:
@@ -318,5 +319,6 @@ def train(config: TrainConfig, out: str | Path) -> MuscleModel:
             model, tests, out / "report", config.views, config.batch_size, config.workers, device=device, flow=flow
         )
         metrics = {f"{split}_mAP": each["mAP"] for split, each in figures["splits"].items()}
-        model.spec = describe(out / ("student" if config.epochs[1] else "main"), metrics=metrics)
+        known = model.spec.metrics if model.spec else {}
+        model.spec = describe(out / ("student" if config.epochs[1] else "main"), metrics={**known, **metrics})
     return model

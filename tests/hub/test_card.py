@@ -238,6 +238,9 @@ def test_a_name_without_weights_never_comes_with_random_ones(name):
     with pytest.raises(ValueError) as refused:
         amge.build(name, pretrained=True)
     text = str(refused.value)
+    if not amge.build(name).state_dict():
+        assert text == f"{name!r} learns nothing, so there are no weights of it; amge.build({name!r}) is all of it"
+        return
     for word in (name, *PUBLISHED, "amge train", "amge convert", "amge.list_pretrained()", "untrained"):
         assert word in text
     with pytest.raises(ValueError, match=r"neither a tag.*published weights: .*transm3e-lite\.open-exercise"):

@@ -322,6 +322,49 @@ def test_a_shared_buffer_stays_shared(with_part, tmp_path):
     assert fusion.one.table is fusion.other.table
 
 
+class Aliases(nn.Module):
+    """Its parameters are known to others than it, and one has an attribute of its own."""
+
+    def __init__(self, dim):
+        super().__init__()
+        self.out_channels = dim
+        scale = nn.Parameter(torch.ones(dim))
+        self.scale = scale
+        self.scale.kind = "gain"
+        self.call = functools.partial(torch.mul, other=scale)
+        self.by_name = {"shift": nn.Parameter(torch.zeros(dim))}
+        self.shift = self.by_name["shift"]
+        self.closed = lambda tokens: tokens * scale
+
+    def forward(self, main, receiver):
+        return self.call(main) + self.closed(receiver) + self.by_name["shift"]
+
+
+def test_whoever_knows_a_parameter_sees_its_loaded_values(with_part, tmp_path):
+    model = with_part(Aliases)
+    again = amge.from_pretrained(model.save_pretrained(tmp_path))
+    assert torch.equal(logits(again), logits(model))
+    assert again.fusion.scale.kind == "gain" and again.fusion.by_name["shift"] is again.fusion.shift
+    again.fusion.scale.data.zero_()
+    assert not again.fusion.closed(torch.ones(1, 32)).any()
+
+
+class Hooked(Tied):
+    """Gradients of its parameters pass a hook, and it keeps what it made of them in a dictionary."""
+
+    def __init__(self, dim):
+        super().__init__(dim)
+        self.one.weight.register_hook(lambda gradient: 0 * gradient)
+        self.made = {"double": 2 * self.one.weight.detach()}
+
+
+def test_hooks_on_parameters_stay(with_part, tmp_path):
+    again = amge.from_pretrained(with_part(Hooked).save_pretrained(tmp_path))
+    assert not again.fusion.made["double"].is_meta
+    again.train()(torch.rand(2, 3, 4, 64, 64)).sum().backward()
+    assert not again.fusion.one.weight.grad.any() and again.bank.tokens["main"].grad.any()
+
+
 def test_shared_parameters_in_half_precision(with_part, tmp_path):
     fusion = amge.from_pretrained(with_part(Tied).save_pretrained(tmp_path), dtype=torch.bfloat16).fusion
     assert fusion.other.weight is fusion.one.weight and fusion.one.weight.dtype == torch.bfloat16
@@ -434,21 +477,20 @@ def test_parts_of_a_script_are_asked_for_and_never_imported(tmp_path, monkeypatc
 
 
 def test_a_part_of_a_script_that_no_import_finds(with_part, tmp_path, monkeypatch):
-    monkeypatch.setattr(Tied, "__module__", "__main__")
-    monkeypatch.setattr(sys.modules["__main__"], "__file__", "/somewhere/my-gates.py")
-    folder = with_part(Tied).save_pretrained(tmp_path)
+    model = with_part(Tied)
+    monkeypatch.setitem(amge.registry.HOMES, ("fusion", "mine"), "__main__")
+    monkeypatch.setattr(sys.modules["__main__"], "__file__", "/somewhere/my-gates.py", raising=False)
+    monkeypatch.setattr(sys.modules["__main__"], "__spec__", None)
+    folder = model.save_pretrained(tmp_path)
     assert amge.from_pretrained(folder).spec.imports == {}
     del amge.registry.PARTS["fusion"]["mine"]
     with pytest.raises(ValueError, match=r"unknown fusion 'mine'.*one of your own has to be registered first"):
         amge.from_pretrained(folder)
 
 
-def test_each_missing_part_is_named_with_its_module(example, registry, tmp_path):
-    @amge.register("head", "last")
-    class Last(amge.heads.Linear):
-        pass
-
-    Last.__module__ = "laboratory.heads"
+def test_each_missing_part_is_named_with_the_module_that_registers_it(example, registry, tmp_path):
+    register = 'import amge; amge.register("head", "last")(amge.heads.Linear)'
+    exec(register, {"__name__": "laboratory.heads"})
     spec = amge.spec("my-muscle-model").replace(head="last")
     folder = amge.assemble(spec).save_pretrained(tmp_path)
     parts = amge.registry.PARTS
