@@ -333,7 +333,14 @@ class HubAnswer(Answer):
                 self.answer([{"type": "file", "path": p, "size": len(c), "oid": git_hash(c)} for p, c in files])
             case "GET", [] | ["revision", _]:
                 oid, present = hub.revision(repo, parts[1] if parts else "main")
-                self.answer({"id": repo, "sha": oid, "siblings": [{"rfilename": path} for path in present]})
+                self.answer(
+                    {
+                        "id": repo,
+                        "sha": oid,
+                        "private": hub.repos[repo].private,
+                        "siblings": [{"rfilename": path} for path in present],
+                    }
+                )
             case _:
                 raise Refusal(501, "this hub has no such address")
 

@@ -3,18 +3,40 @@
 Exit codes: 0 all done, 2 something could not be used (one line on standard error says what).
 """
 
+import importlib
+import os
+import sys
+from typing import Annotated
+
 import typer
 
 from amge.cli.convert import convert
 from amge.cli.data import app as data
 from amge.cli.predict import predict
 from amge.cli.publish import publish
+from amge.cli.shared import one_line_errors
 from amge.cli.show import info, list_models, skeletons
 from amge.cli.train import evaluate, train
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="Muscles at work, from video."
 )
+
+
+@app.callback()
+def imports(
+    modules: Annotated[
+        list[str] | None,
+        typer.Option("--import", metavar="MODULE", help="First run this module, which registers parts of your own."),
+    ] = None,
+) -> None:
+    with one_line_errors():
+        if modules:
+            sys.path.insert(0, os.getcwd())
+        for module in modules or ():
+            importlib.import_module(module)
+
+
 app.command()(predict)
 app.command("list")(list_models)
 app.command()(info)

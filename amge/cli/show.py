@@ -11,7 +11,6 @@ from rich.table import Table
 
 from amge.cli.shared import MODEL_HELP, one_line_errors
 from amge.hub.published import PUBLISHED, is_name
-from amge.registry import MODELS
 
 out = Console()
 LARGEST = 10**11, 10**5
@@ -34,11 +33,13 @@ def list_models(
             rows.add_column(column, no_wrap=True)
         for name in amge.list_models(pattern):
             entry = PUBLISHED.get(name)
-            spec = amge.spec(entry.name if entry and entry.name in MODELS else name)
+            spec = amge.spec(entry.name if entry and entry.repo else name)  # the Hub is not asked
             size = "" if spec.modality == "skeleton" else f" x {spec.size} x {spec.size}"
-            weights, licence = (entry.repo or "in the package", entry.licence) if entry else ("not published", "–")
+            tagged = next((each.full_name for each in amge.list_pretrained() if each.name == name), None)
+            absent = f"as {tagged}" if tagged else "not published"
+            weights, licence = (entry.repo or "in the package", entry.licence) if entry else (absent, "–")
             rows.add_row(name, f"{spec.frames}{size}, {spec.modality}", weights, licence)
-        out.print(rows)
+        Console(width=max(out.width, 120)).print(rows)
 
 
 def skeletons(

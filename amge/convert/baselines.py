@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from amge.convert.configs import labels
-from amge.convert.keys import Patterns, State, rename
+from amge.convert.keys import Lacks, Patterns, State, rename
 from amge.spec import ModelSpec
 from amge.zoo import spec as named
 
@@ -69,7 +69,7 @@ SWIN: Patterns = (
 def needs(state: Mapping[str, Tensor], *keys: str) -> None:
     """Raise `ValueError` unless the state dict has the keys that tell a model's sizes."""
     if missing := [key for key in keys if key not in state]:
-        raise ValueError(f"the state dict is not of this model; it lacks {', '.join(missing)}")
+        raise Lacks("the state dict is not of this model; it lacks", missing)
 
 
 def plain(arch: str, head: Tensor, **backbone: Any) -> ModelSpec:

@@ -14,7 +14,7 @@ import yaml
 from safetensors import SafetensorError
 from torch import Tensor
 
-from amge.convert.keys import State
+from amge.convert.keys import Lacks, State
 from amge.convert.reference import SOURCES, from_reference
 from amge.convert.report import Report, trace
 from amge.errors import one_of
@@ -25,6 +25,8 @@ from amge.model import MuscleModel
 
 WRAPPERS = ("model_state", "state_dict", "model", "net")
 """What training code calls the weights among what else it keeps."""
+OUTER = ("module.", "model.", "net.")
+"""What parallel and Lightning modules put before each name."""
 NEED_CONFIG = {"musclemap": "the YAML file that it was trained with", "pyslowfast": "the YAML file of the model"}
 
 
@@ -92,6 +94,8 @@ def convert_checkpoint(
         model = from_reference(source, state, settings)
         _compare_skipped(source, state, model)
     except ValueError as error:
+        if isinstance(error, Lacks):
+            report = dataclasses.replace(report, missing=error.keys, left_over=tuple(state), prefix=prefix)
         raise Refused(dataclasses.replace(report, error=str(error))) from error
     assert model.spec is not None
     made = {"source": f"{source} checkpoint {checkpoint.name}", "source_sha256": report.sha256}
@@ -156,8 +160,8 @@ def read_state(path: Path) -> tuple[State, str]:
             f"{path} holds {held}{f' in {prefix[:-1]}' if prefix else ''}, not names of weights to tensors alone; its "
             f"weights may be called {', '.join(WRAPPERS)}"
         )
-    if all(key.startswith("module.") for key in content):
-        content, prefix = {key.removeprefix("module."): value for key, value in content.items()}, f"{prefix}module."
+    while outer := next((p for p in OUTER if all(key.startswith(p) and key != p for key in content)), ""):
+        content, prefix = {key.removeprefix(outer): value for key, value in content.items()}, f"{prefix}{outer}"
     return content, prefix
 
 

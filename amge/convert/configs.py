@@ -6,6 +6,7 @@ from typing import Any
 from torch import Tensor
 
 from amge.backbones.mvit import BlockSetting
+from amge.convert.keys import Lacks
 from amge.muscles import REGION_IDS
 from amge.spec import ModelSpec
 
@@ -106,7 +107,8 @@ def pyslowfast(config: Config, tokens: int) -> ModelSpec:
             "drop_path": config.get("MVIT.DROPPATH_RATE", 0.1),
             "qkv_bias": config.get("MVIT.QKV_BIAS", True),
         },
-        frames=16 if flat else config.get("DATA.NUM_FRAMES", 8),
+        frames=(frames := 16 if flat else config.get("DATA.NUM_FRAMES", 8)),
+        seconds=frames * (4 if flat else config.get("DATA.SAMPLING_RATE", 8)) / config.get("DATA.TARGET_FPS", 30),
         size=config.get("DATA.TRAIN_CROP_SIZE", 224),
         mean=tuple(config.get("DATA.MEAN", (0.45,) * 3)),
         std=tuple(config.get("DATA.STD", (0.225,) * 3)),
@@ -234,7 +236,7 @@ def _read_off(state: Mapping[str, Tensor], stride_kv: Sequence[int], axes: str) 
     needed = ["patch_embed.proj.weight", "blocks.0.mlp.fc1.weight", "head.projection.bias"]
     needed += [f"blocks.0.attn.rel_pos_{axis}" for axis in axes]
     if missing := [key for key in needed if key not in state]:
-        raise ValueError(f"the state dict is not of an MViTv2; under PySlowFast's names it lacks {', '.join(missing)}")
+        raise Lacks("the state dict is not of an MViTv2; under PySlowFast's names it lacks", missing)
     backbone = {
         "blocks": blocks,
         "embed_dim": state["patch_embed.proj.weight"].shape[0],
@@ -245,7 +247,9 @@ def _read_off(state: Mapping[str, Tensor], stride_kv: Sequence[int], axes: str) 
 
 
 def _spec(blocks: Sequence[BlockSetting], tokens: int, classes: int, backbone: Config, **fields: Any) -> ModelSpec:
-    """Blocks that repeat MViTv2's pattern or not, as plain values."""
+    """Blocks that repeat MViTv2's pattern or not, as plain values; unless told otherwise every fourth frame of a video
+    of 30 a second, and the middle of the picture."""
+    fields = {"crop": "centre", "seconds": fields["frames"] * 4 / 30} | fields
     return ModelSpec(
         arch="mvitv2",
         backbone="mvit",

@@ -49,6 +49,14 @@ MCTF = (
 )
 
 
+class Lacks(ValueError):
+    """A state dict without the keys that tell the sizes of its model."""
+
+    def __init__(self, what: str, keys: Sequence[str]) -> None:
+        super().__init__(f"{what} {', '.join(keys)}")
+        self.keys = tuple(keys)
+
+
 def rename(state: Mapping[str, Tensor], patterns: Patterns) -> State:
     """Every key with the patterns applied one after the other."""
     renamed = {}

@@ -6,6 +6,7 @@ from typing import Any
 
 from huggingface_hub import EvalResult, ModelCardData
 
+from amge.muscles import REGION_IDS
 from amge.spec import ModelSpec
 
 GENERATED = "<!-- Written by amge from config.json. Without this line the card is yours, and stays as it is. -->"
@@ -62,8 +63,7 @@ def model_card(spec: ModelSpec, repo: str | None = None) -> str:
         f"---\n{_metadata(spec).to_yaml()}\n---",
         GENERATED,
         f"# {_line(spec.name)}",
-        f"From {_seen(spec)} to a probability for each of {len(spec.labels)} labels. A model "
-        f"of the library `amge`, which finds the muscles at work in videos.",
+        f"From {_seen(spec)} to a probability for each of {len(spec.labels)} labels. A model of the library `amge`.",
         _snippet(spec, repo),
         _table(
             {
@@ -75,7 +75,7 @@ def model_card(spec: ModelSpec, repo: str | None = None) -> str:
                 "Licence of the weights": _text(spec.licence),
             }
         ),
-        "## Labels, in the order of the logits\n\n" + ", ".join(map(_code, spec.labels)),
+        "## Labels, in the order of the logits\n\n" + _labels(spec.labels),
         f"## Training data\n\n{_data(_sets(about))}",
         f"## Metrics\n\n{_metrics(spec)}",
         "## How it was made\n\n" + _table({name: _text(about.get(name)) for name in ("commit", "seed")} | _more(about)),
@@ -88,15 +88,15 @@ def _metadata(spec: ModelSpec) -> ModelCardData:
     stated: dict[str, Any] = {}
     if spec.licence:
         known = spec.licence.lower() in LICENCES
-        stated = {"license": spec.licence.lower()} if known else {"license": "other", "license_name": spec.licence}
-    data = ", ".join(_of(each, "name") or UNSTATED for each in _sets(spec.provenance)) or UNSTATED
-    results = [
-        EvalResult("video-classification", data, data, metric, value, dataset_split=split or None)
-        for split, metric, value in _split_metrics(spec.metrics)
-    ]
-    if results:
+        slug = re.sub(r"[^a-z0-9.]+", "-", spec.licence.lower()).strip("-")
+        stated = {"license": slug} if known else {"license": "other", "license_name": slug or "other"}
+    if spec.metrics and (data := ", ".join(_of(each, "name") or UNSTATED for each in _sets(spec.provenance))):
+        results = [
+            EvalResult("video-classification", data, data, metric, value, dataset_split=split or None)
+            for split, metric, value in _split_metrics(spec.metrics)
+        ]
         stated |= {"model_name": spec.name, "eval_results": results}
-    tags = ["muscle-activation", spec.modality, "multi-label"]
+    tags = ["muscle-activation"] * (set(spec.labels) <= set(REGION_IDS)) + [spec.modality, "multi-label"]
     return ModelCardData(library_name="amge", pipeline_tag="video-classification", tags=tags, **stated)
 
 
@@ -147,7 +147,13 @@ def _teacher(spec: ModelSpec) -> str:
     stated = spec.provenance.get("teacher")
     if stated or not spec.distill:
         return _text(stated) if stated else "none"
-    return f"one on `{spec.auxiliary}` taught it (`{spec.distill}`) in training alone; it is not in this checkpoint"
+    return f"{UNSTATED}; it is made to learn from one on `{spec.auxiliary}` (`{spec.distill}`)"
+
+
+def _labels(labels: Sequence[str]) -> str:
+    if labels == tuple(f"class_{i}" for i in range(len(labels))):
+        return f"`class_0` to `class_{len(labels) - 1}`, which have no names"
+    return ", ".join(map(_code, labels))
 
 
 def _modules(spec: ModelSpec) -> str:

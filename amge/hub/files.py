@@ -50,6 +50,8 @@ def locate(source: str | Path, revision: str | None = None, **fetching: object) 
     Raises:
         ValueError: if it is neither.
     """
+    if not isinstance(source, (str, Path)) or not str(source):
+        raise ValueError(f"a checkpoint is a folder or a repository on the Hub as owner/name, got {source!r}")
     path = Path(source).expanduser()
     if path.is_dir():
         if revision is not None:
@@ -65,7 +67,7 @@ def locate(source: str | Path, revision: str | None = None, **fetching: object) 
         kind = "is not a folder" if path.exists() else "does not exist"
         raise ValueError(
             f"{path} {kind}; give the folder that holds {CONFIG} and {WEIGHTS}, or a repository on the Hub as "
-            f"owner/name"
+            f"owner/name; a model by its name is amge.build(name, pretrained=True)"
         )
     if revision is not None and match["revision"] is not None:
         raise ValueError(f"{source!r} names a revision, and so does revision={revision!r}; leave one out")

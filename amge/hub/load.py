@@ -15,7 +15,7 @@ from torch.nn.parameter import is_lazy
 from amge.errors import one_of
 from amge.hub.files import Files, locate
 from amge.hub.lean import chance_kept, counted, refill, without_parameters
-from amge.hub.names import CONFIG
+from amge.hub.names import CONFIG, PICKLES
 from amge.hub.weights import Weights, document
 from amge.registry import PARTS, used
 from amge.spec import ModelSpec
@@ -113,12 +113,13 @@ def load(
             model = hollow(spec)
         _fill(model, weights, unfit, device, dtype)
         if unfit:
-            _report(files, list(unfit.values()), "what it lacks is fresh")
+            fresh = [text for text in unfit.values() if not text.startswith("unexpected ")]
+            _warn(files, fresh, [text for text in unfit.values() if text not in fresh])
         model._apply(lambda own: own.to(device, dtype if dtype and own.is_floating_point() else own.dtype)).eval()
         if num_classes is not None and num_classes != len(spec.labels):
             gone = [f"head.{key} {tuple(value.shape)}" for key, value in model.head.state_dict().items()]
             model.reset_head(num_classes)
-            _report(files, gone, f"its head is fresh, for {num_classes} classes")
+            _warn(files, [f"the head, for {num_classes} classes"], gone)
     return model
 
 
@@ -207,9 +208,15 @@ def _fill(
     model.load_state_dict(assigned, strict=False, assign=True)
 
 
-def _report(files: Files, tensors: list[str], what: str) -> None:
-    listed = "; ".join(sorted(tensors))
-    warnings.warn(f"{files} was not loaded whole, {what}. Tensors left out: {listed}", stacklevel=4)
+def _warn(files: Files, fresh: list[str], unused: list[str]) -> None:
+    """Say which tensors of a model are random, and which of a checkpoint are not used."""
+    parts = {"Untrained": fresh, "Not used": unused}
+    listed = ". ".join(
+        f"{what}: {'; '.join(sorted(text.removeprefix('missing ').removeprefix('unexpected ') for text in texts))}"
+        for what, texts in parts.items()
+        if texts
+    )
+    warnings.warn(f"{files} was not loaded whole. {listed}", stacklevel=4)
 
 
 def spec_of(files: Files) -> ModelSpec:
@@ -223,7 +230,9 @@ def spec_of(files: Files) -> ModelSpec:
 
     path = files.get(CONFIG)
     if path is None:
-        raise ValueError(f"{files} has no {CONFIG}, so it is not an amge checkpoint")
+        pickles = sorted(name for name in files.names() if name.endswith(PICKLES))
+        hint = f"; `amge convert` makes one of a checkpoint such as {pickles[0]}" if pickles else ""
+        raise ValueError(f"{files} has no {CONFIG}, so it is not an amge checkpoint{hint}")
     version = __version__
     try:
         values = document(path)
@@ -247,7 +256,8 @@ def spec_of(files: Files) -> ModelSpec:
     if homes:
         raise ValueError(
             f"{files} has parts that do not come with amge: {', '.join(homes)}; first "
-            f"{' and '.join(f'`import {home}`' for home in dict.fromkeys(homes.values()))}, which registers them"
+            f"{' and '.join(f'`import {home}`' for home in dict.fromkeys(homes.values()))}, which registers them (on "
+            f"the command line: amge --import {next(iter(homes.values()))} ...)"
         )
     return spec
 

@@ -68,7 +68,7 @@ def publish(
         folder: that `save_pretrained` wrote.
         repo: `owner/name`; made if need be.
         licence: of the weights, such as "Apache-2.0"; needed, unless the checkpoint says it.
-        private: whether a new repository is; default: what its owner's settings say.
+        private: whether the repository is; default: what its owner's settings say of a new one.
         branch: to publish to, made if need be; default: the main one.
         message: of the commit.
         token: that may write; default: the one of `hf auth login` or `HF_TOKEN`.
@@ -110,6 +110,10 @@ def publish(
     api = HfApi(token=token, library_name="amge", library_version=agent()["library_version"])
     with one_error(repo):
         patiently(lambda: api.create_repo(repo, private=private, exist_ok=True))
+        if private is not None and api.repo_info(repo).private is not private:
+            raise ValueError(
+                f"{repo} exists already and is {'public' if private else 'private'}; change that on the Hub"
+            )
         if branch:
             patiently(lambda: api.create_branch(repo, branch=branch, exist_ok=True))
         there = patiently(lambda: api.list_repo_files(repo, revision=branch))

@@ -176,7 +176,7 @@ def explained(repo: str, error: BaseException) -> BaseException:
             f"check the name, or {login}"
         )
     if isinstance(error, errors.RevisionNotFoundError):
-        return ValueError(f"{repo} has no such revision; give a branch, a tag or a commit of it")
+        return ValueError(f"{repo} has no such revision; give a branch, a tag, or all 40 digits of a commit")
     if isinstance(error, errors.OfflineModeIsEnabled):
         return OSError(f"{repo} is not to be reached while HF_HUB_OFFLINE is set; unset it")
     status, wrapped = status_of(error), error.__cause__

@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from amge import __version__
 from amge.data.datasets import LICENCES
 from amge.files import whole
 from amge.train.config import TrainConfig
@@ -75,22 +76,23 @@ def provenance(config: TrainConfig, teacher: str | None) -> dict[str, Any]:
 
     Args:
         config: of the run.
-        teacher: the modality of the teacher that it learned from, if any.
+        teacher: modality of the teacher that it learned from, and how, if there was one.
     """
-    taught = f"one on `{teacher}` taught it in training alone; it is not in this checkpoint" if teacher else "none"
+    taught = f"one on {teacher} taught it, in training alone; it is not in this checkpoint" if teacher else "none"
     init = {"init": Path(config.init).name} if config.init else {}
     data = [
         (source["name"], source.get("licence", LICENCES.get(source["name"])))
         for source in config.data
         if "train" in source.get("splits", ["train"])
     ]
-    return made_of(data, config.seed, teacher=taught, epochs=list(config.epochs), **init)
+    return made_of(data, config.seed, teacher=taught, epochs=" + ".join(map(str, config.epochs)), **init)
 
 
 def made_of(data: Sequence[tuple[str, str | None]], seed: int, **more: Any) -> dict[str, Any]:
     """A spec's `provenance`: data sets and their licences, seed, commit, and what else there is to say."""
     sets = [{"name": name, "licence": licence} for name, licence in dict.fromkeys(data)]
-    return {"data": sets, "seed": seed, **({"commit": found} if (found := commit()) else {}), **more}
+    made = {"commit": found} if (found := commit()) else {}
+    return {"data": sets, "seed": seed, **made, "amge": __version__, **more}
 
 
 FREE = ("workers", "logs", "accelerator")

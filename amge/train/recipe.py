@@ -95,8 +95,9 @@ def train(
     options = {"epochs": epochs, "frames": frames, "variants": variants, "size": size, "figures": figures}
     options |= {"parametric": parametric, "batch_size": batch_size, "seed": seed}
     same_run(out, json.dumps({"spec": json.loads(spec.to_json()), **options}, indent=2))
+    taught = "one on `rgb_diff` taught it, in training alone; it is not in this checkpoint" if distill else "none"
     sets = [(name, LICENCES[name]) for name in ("open-exercise", "synthetic")]
-    spec = spec.replace(provenance=made_of(sets, seed, epochs=epochs, **({} if distill else {"teacher": "none"})))
+    spec = spec.replace(provenance=made_of(sets, seed, epochs=" + ".join(map(str, epochs)), teacher=taught))
     exercises = load(data, "train")
 
     @cache

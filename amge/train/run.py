@@ -200,7 +200,8 @@ class Run:
         config, folder = self.config, self.out / name
         if (folder / CONFIG).exists():  # the last file that is written
             return from_pretrained(folder)
-        spec = spec.replace(metrics={}, provenance=provenance(config, spec.auxiliary if teacher else None))
+        taught = f"`{spec.auxiliary}` (`{spec.distill}`)" if teacher else None
+        spec = spec.replace(metrics={}, provenance=provenance(config, taught))
         L.seed_everything(config.seed, verbose=False)
         model = assemble(spec)
         if start:
@@ -319,6 +320,14 @@ def train(config: TrainConfig, out: str | Path) -> MuscleModel:
             model, tests, out / "report", config.views, config.batch_size, config.workers, device=device, flow=flow
         )
         metrics = {f"{split}_mAP": each["mAP"] for split, each in figures["splits"].items()}
-        known = model.spec.metrics if model.spec else {}
-        model.spec = describe(out / ("student" if config.epochs[1] else "main"), metrics={**known, **metrics})
+        about: Any = model.spec
+        measured = "; ".join(
+            f"{split}, {each['samples']} videos: mAP {each['mAP']}, 95 % {' to '.join(map(str, each['mAP_95']))}"
+            for split, each in figures["splits"].items()
+        )
+        model.spec = describe(
+            out / ("student" if config.epochs[1] else "main"),
+            metrics={**about.metrics, **metrics},
+            provenance={**about.provenance, "measured": measured},
+        )
     return model

@@ -22,6 +22,9 @@ from torch import nn
 import amge
 from amge.hub import describe, lean
 from amge.hub.card import GENERATED
+from amge.hub.files import Folder, digest
+from amge.hub.published import Pinned
+from amge.hub.weights import weight_files
 
 
 def clip(seed=0, dtype=torch.float32):
@@ -84,7 +87,7 @@ def test_the_default_device_is_where_a_model_comes(tiny_model, folder):
     with torch.device("meta"):
         assert all(value.is_meta for value in amge.from_pretrained(folder).state_dict().values())
         assert equal(tiny_model, amge.from_pretrained(folder, device="cpu"))
-        with pytest.warns(UserWarning, match="its head is fresh"):
+        with pytest.warns(UserWarning, match="was not loaded whole. Untrained: the head"):
             fresh = amge.from_pretrained(folder, device="cpu", num_classes=3)
         assert {value.device.type for value in fresh.state_dict().values()} == {"cpu"}
 
@@ -104,7 +107,7 @@ def test_loading_to_a_gpu(tiny_model, folder):
 
 
 def test_another_number_of_classes_has_a_fresh_head(tiny_model, folder):
-    with pytest.warns(UserWarning, match="its head is fresh, for 3 classes") as said:
+    with pytest.warns(UserWarning, match="Untrained: the head, for 3 classes") as said:
         model = amge.from_pretrained(folder, num_classes=3)
     text = str(said[0].message)
     assert all(f"head.{key} {tuple(value.shape)}" in text for key, value in tiny_model.head.state_dict().items())
@@ -144,11 +147,15 @@ def test_no_number_of_classes(folder, number):
 def test_what_does_not_fit_is_fresh_and_named(tiny_model, folder, overrides):
     with pytest.raises(ValueError, match=r"does not fit.*strict=False starts these parts afresh"):
         amge.from_pretrained(folder, **overrides)
-    with pytest.warns(UserWarning, match="what it lacks is fresh") as said:
+    with pytest.warns(UserWarning, match="was not loaded whole") as said:
         model = amge.from_pretrained(folder, strict=False, **overrides)
     stored, own = tiny_model.state_dict(), model.state_dict()
     fits = {key for key in stored.keys() & own.keys() if stored[key].shape == own[key].shape}
-    named = str(said[0].message).split("Tensors left out: ")[1].split("; ")
+    text = (
+        str(said[0].message).split(" was not loaded whole. ")[1].removeprefix("Untrained: ").removeprefix("Not used: ")
+    )
+    named = text.replace(". Not used: ", "; ").split("; ")
+    assert "missing" not in text and "unexpected" not in text
     assert len(named) == len((stored.keys() | own.keys()) - fits)
     for key in (stored.keys() | own.keys()) - fits:
         assert any(key in each.split(" ") for each in named), key
@@ -160,7 +167,7 @@ def test_what_does_not_fit_is_fresh_and_named(tiny_model, folder, overrides):
 
 def test_what_is_partly_fresh_has_no_metrics(folder):
     describe(folder, metrics={"val_mAP": 50.0}, tag="toy", licence="MIT")
-    with pytest.warns(UserWarning, match="left out"):
+    with pytest.warns(UserWarning, match="not loaded whole"):
         spec = amge.from_pretrained(folder, strict=False, labels=("chest", "calves")).spec
     assert (spec.metrics, spec.tag, spec.licence) == ({}, None, "MIT")
 
@@ -494,3 +501,45 @@ def test_saved_half_precision_equals_what_it_rounds_to(tiny_model, tmp_path):
     assert {value.dtype for value in stored.values()} <= {torch.bfloat16, torch.int64}
     for key, value in amge.from_pretrained(folder).state_dict().items():
         assert torch.equal(value, stored[key].to(value.dtype)), key
+
+
+def test_the_index_of_published_shards_is_compared(tiny_model, tmp_path):
+    folder = tiny_model.save_pretrained(tmp_path, max_shard_size="200KB")
+    index = folder / "model.safetensors.index.json"
+    pinned = Pinned(Folder(folder), digest(index))
+    assert weight_files(pinned)
+    index.write_text(index.read_text() + " ")
+    with pytest.raises(ValueError, match=r"index\.json is not what was published"):
+        weight_files(pinned)
+
+
+@pytest.mark.parametrize("options", [{"num_classes": 0}, {"dtype": "float16"}, {"dtype": torch.float8_e4m3fn}], ids=str)
+def test_options_that_make_no_sense_are_refused(folder, options):
+    with pytest.raises(ValueError, match=r"num_classes must be|dtype is of floating-point"):
+        amge.from_pretrained(folder, **options)
+
+
+@pytest.mark.parametrize("source", ["", None, 3])
+def test_what_is_no_place_is_refused(source):
+    with pytest.raises(ValueError, match="a checkpoint is a folder or a repository"):
+        amge.from_pretrained(source)
+
+
+@pytest.mark.parametrize("pretrained", ["", 2])
+def test_build_never_takes_a_strange_request_for_none(pretrained):
+    with pytest.raises(ValueError):
+        amge.build("st-gcn", pretrained=pretrained)
+
+
+def test_metrics_go_when_the_model_changes(folder):
+    describe(folder, metrics={"val_mAP": 50.0})
+    assert amge.from_pretrained(folder, threshold=0.1, tag="new").spec.metrics == {"val_mAP": 50.0}
+    assert amge.from_pretrained(folder, seconds=2.0).spec.metrics == {}
+    assert describe(folder, seconds=2.0, metrics={"val_mAP": 40.0}).metrics == {"val_mAP": 40.0}
+
+
+def test_describe_refuses_what_the_weights_do_not_fit(folder):
+    before = (folder / "config.json").read_text()
+    with pytest.raises(ValueError, match=r"do not fit that: bank\.tokens\.main"):
+        describe(folder, tokens=7)
+    assert (folder / "config.json").read_text() == before and amge.from_pretrained(folder)

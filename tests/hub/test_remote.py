@@ -212,7 +212,7 @@ def test_what_is_not_there_or_not_for_everyone(hub, files, shards, cache):
     refused(ValueError, "no me/tiny on the Hub", "check the name", token="reader")
     refused(ValueError, "no me/tiny@v1 on the Hub", source=f"{REPO}@v1")
     hub.put(REPO, files[0])
-    refused(ValueError, "no such revision", "branch, a tag or a commit", source=f"{REPO}@v1")
+    refused(ValueError, "no such revision", "branch, a tag, or all 40 digits", source=f"{REPO}@v1")
     refused(ValueError, "no such revision", revision="0" * 40)
     hub.put("me/empty", {"README.md": b"# nothing"})
     refused(ValueError, "has no config.json", "not an amge checkpoint", source="me/empty")

@@ -471,6 +471,12 @@ def test_parts_of_a_script_are_asked_for_and_never_imported(tmp_path, monkeypatc
     with pytest.raises(ValueError, match=r"saved.*fusion 'gate'; first `import my_gates`, which registers them"):
         amge.from_pretrained(tmp_path / "saved")
     assert "my_gates" not in sys.modules
+    command = [sys.executable, "-m", "amge.cli", "info", "saved"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 2 and "amge --import my_gates" in done.stderr
+    command[3:3] = ["--import", "my_gates"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0 and '"fusion": "gate"' in done.stdout, done.stderr
     importlib.import_module("my_gates")
     assert amge.from_pretrained(tmp_path / "saved").fusion.gate.unique().tolist() == [0.25]
     del sys.modules["my_gates"]
