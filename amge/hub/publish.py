@@ -111,9 +111,7 @@ def publish(
     with one_error(repo):
         patiently(lambda: api.create_repo(repo, private=private, exist_ok=True))
         if private is not None and api.repo_info(repo).private is not private:
-            raise ValueError(
-                f"{repo} exists already and is {'public' if private else 'private'}; change that on the Hub"
-            )
+            raise ValueError(f"it exists already and is {'public' if private else 'private'}; change that on the Hub")
         if branch:
             patiently(lambda: api.create_branch(repo, branch=branch, exist_ok=True))
         there = patiently(lambda: api.list_repo_files(repo, revision=branch))

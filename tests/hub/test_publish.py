@@ -242,15 +242,14 @@ def test_other_files_may_not_take_the_names_of_the_checkpoint(hub, tmp_path, mod
 def test_a_repository_stays_as_private_as_it_is(hub, models):
     models[0].push_to_hub(REPO, private=True, licence="MIT")
     models[1].push_to_hub(REPO, licence="MIT")
-    with pytest.raises(ValueError, match="is there already, private; change that on the Hub"):
+    with pytest.raises(ValueError, match="it exists already and is private; change that on the Hub"):
         models[0].push_to_hub(REPO, private=False, licence="MIT")
     assert hub.repos[REPO].private
 
 
 def test_a_card_on_the_branch_alone_stays(hub, models):
     models[0].push_to_hub(REPO, branch="trials", licence="MIT")
-    commit = hub.repos[REPO].refs["trials"]
-    hub.repos[REPO][commit]["README.md"] = b"# In my own words\n"
+    hub.put(REPO, newest(hub, "trials") | {"README.md": b"# In my own words\n"}, "trials")
     models[0].push_to_hub(REPO, branch="trials", licence="MIT", message="again")
     models[0].push_to_hub(REPO, licence="MIT")
     assert newest(hub, "trials")["README.md"] == b"# In my own words\n" != newest(hub)["README.md"]
