@@ -140,7 +140,7 @@ def _input(spec: ModelSpec) -> str:
     if spec.modality == "skeleton":
         return f"{when}; joints about the hips, in the person's size"
     mean, std = (", ".join(f"{value:.4g}" for value in values) for values in (spec.mean, spec.std))
-    return f"{when}; {CROPS[spec.crop]}, {spec.size} × {spec.size}; pixels in 0..1 less ({mean}), over ({std})"
+    return f"{when}; {CROPS[spec.crop]}, {spec.size} × {spec.size}; pixels in 0..1, minus ({mean}), divided by ({std})"
 
 
 def _teacher(spec: ModelSpec) -> str:
@@ -179,7 +179,7 @@ def _metrics(spec: ModelSpec) -> str:
         return UNSTATED.capitalize() + "."
     seed = spec.provenance.get("seed")
     rows = [(split or UNSTATED, metric, f"{value:g}") for split, metric, value in _split_metrics(spec.metrics)]
-    return f"Seed {_text(seed)}.\n\n" + _rows(("split", "metric", "value"), *rows)
+    return f"Seed {_text(seed)}; mAP in percent.\n\n" + _rows(("split", "metric", "value"), *rows)
 
 
 def _more(about: Mapping[str, Any]) -> dict[str, str]:
