@@ -77,7 +77,7 @@ def test_a_card_says_what_is_known(tiny_spec):
     for text in (
         "- Open exercise photographs. Licence: CC0-1.0.",
         "- MuscleMap. Licence: MIT.",
-        "Seed 3.",
+        "Seed 3;",
         "Not medical advice",
         "Only squats were seen.",
         "amge.from_pretrained('.')",
@@ -102,7 +102,7 @@ def test_what_is_not_known_is_not_stated(tiny_spec):
     assert len(unstated(tiny_spec)) == 6
     partly = tiny_spec.replace(metrics={"mAP": 1.5}, provenance={"data": [{"name": "A"}, "B", {"licence": "MIT"}]})
     card = model_card(partly)
-    assert [UNSTATED, "mAP", "1.5"] in tables(card) and "Seed not stated." in card
+    assert [UNSTATED, "mAP", "1.5"] in tables(card) and "Seed not stated;" in card
     for line in ("- A. Licence: not stated.", "- B. Licence: not stated.", "- not stated. Licence: MIT."):
         assert line in card
     (result,) = data_of(card).eval_results
