@@ -84,7 +84,7 @@ def test_a_card_says_what_is_known(tiny_spec):
         "4 frames over 10 s",
         "64 × 64",
         "the square that holds the movement",
-        "pixels in 0..1 less (0.498, 0.498, 0.498), over (0.502, 0.502, 0.502)",
+        "pixels in 0..1, minus (0.498, 0.498, 0.498), divided by (0.502, 0.502, 0.502)",
         "a label is active from 0.5 up",
     ):
         assert text in card, text
