@@ -319,15 +319,18 @@ def train(config: TrainConfig, out: str | Path) -> MuscleModel:
         figures = evaluate(
             model, tests, out / "report", config.views, config.batch_size, config.workers, device=device, flow=flow
         )
-        metrics = {f"{split}_mAP": each["mAP"] for split, each in figures["splits"].items()}
-        about: Any = model.spec
-        measured = "; ".join(
-            f"{split}, {each['samples']} videos: mAP {each['mAP']}, 95 % {' to '.join(map(str, each['mAP_95']))}"
-            for split, each in figures["splits"].items()
-        )
-        model.spec = describe(
-            out / ("student" if config.epochs[1] else "main"),
-            metrics={**about.metrics, **metrics},
-            provenance={**about.provenance, "measured": measured},
-        )
+        note(model, out / ("student" if config.epochs[1] else "main"), figures)
     return model
+
+
+def note(model: MuscleModel, folder: Path, figures: Mapping[str, Any]) -> None:
+    """State what a test found in the spec of a model and in its checkpoint."""
+    about: Any = model.spec
+    metrics = {f"{split}_mAP": each["mAP"] for split, each in figures["splits"].items()}
+    measured = "; ".join(
+        f"{split}, {each['samples']} videos: mAP {each['mAP']}, 95 % {' to '.join(map(str, each['mAP_95']))}"
+        for split, each in figures["splits"].items()
+    )
+    model.spec = describe(
+        folder, metrics={**about.metrics, **metrics}, provenance={**about.provenance, "measured": measured}
+    )

@@ -334,7 +334,8 @@ def test_the_student_starts_from_what_it_is_given(run):
 def test_stage_two_gets_the_main_model_and_the_teacher(clips, tmp_path, monkeypatch):
     calls = []
     monkeypatch.setattr(Run, "stage", lambda _, name, *given: calls.append((name, *given)) or f"trained {name}")
-    monkeypatch.setattr("amge.evaluate.evaluate", lambda model, *_, **__: calls.append(model))
+    monkeypatch.setattr("amge.evaluate.evaluate", lambda model, *_, **__: f"figures of {model}")
+    monkeypatch.setattr("amge.train.run.note", lambda *given: calls.append(given))
     made = config(clips, overrides=SPEC, epochs=[1, 1])
     assert train(made, tmp_path / "run") == "trained student"
     spec = made.spec()
@@ -342,7 +343,7 @@ def test_stage_two_gets_the_main_model_and_the_teacher(clips, tmp_path, monkeypa
         ("main", tokens_alone(spec, "rgb"), 0),
         ("teacher", tokens_alone(spec, "rgb_diff"), 0),
         ("student", spec, 1, "trained main", "trained teacher"),
-        "trained student",
+        ("trained student", tmp_path / "run" / "student", "figures of trained student"),
     ]
 
 
