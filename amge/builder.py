@@ -1,5 +1,6 @@
 """From a spec to a model: the one place that assembles parts."""
 
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from amge.backbones.contract import Backbone
+from amge.devices import default_device
 from amge.errors import one_of
 from amge.fusion import LateFusion, PatchFusion
 from amge.model import MuscleModel, class_names
@@ -111,11 +113,14 @@ def assemble(spec: ModelSpec) -> MuscleModel:
         ValueError: for an unknown part, arguments that a part refuses, or parts that do not fit one another.
     """
     check_spec(spec)
-    if torch.get_default_device().type != "meta":
+    if torch.__version__ < "2.9":  # it can't be imported on the meta device, where a part's libraries would
+        with torch.device("cpu"):
+            import_module("torch._dynamo")
+    if default_device().type != "meta":
         with torch.device("meta"):
             rehearse(spec)
     model = put_together(spec)
-    if torch.get_default_device().type != "meta":
+    if default_device().type != "meta":
         try_parts(model, spec)
     return model
 

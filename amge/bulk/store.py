@@ -111,7 +111,7 @@ class Store:
         if begun:
             run = json.loads((self.folder / RUN).read_text(encoding="utf-8"))
             about = {key: value.encode() for key, value in run["about"].items()}
-            self._same(pa.schema(self.schema, about), self.folder, "go on with those, or delete it")
+            self._same(self.schema.with_metadata(about), self.folder, "go on with those, or delete it")
             if run["root"] != root:
                 raise ValueError(f"{self.folder} is of the videos in {run['root']}, not in {root}; delete it")
         else:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+import av.logging
 import numpy as np
 
 from amge.data.frames import Shown, VideoError, check_size, fit, over_white
@@ -53,7 +54,7 @@ def seconds_of(path: Path) -> float | None:
         VideoError: if it is not a video.
     """
     try:
-        with av.open(os.path.abspath(path), container_options=LOCAL, metadata_errors="ignore") as container:
+        with _opened(path) as container:
             stream = _video_stream(path, container)
             return _declared_seconds(container, stream) or (container.duration / 1e6 if container.duration else None)
     except av.FFmpegError as error:
@@ -67,7 +68,7 @@ def from_file(path: Path, head: bytes, max_side: int, start: float = 0.0) -> Gen
     """
     count, time, end = 0, 0.0, 0.0
     try:
-        with av.open(os.path.abspath(path), container_options=LOCAL, metadata_errors="ignore") as container:
+        with _opened(path) as container:
             stream = _video_stream(path, container)
             declared = _declared_seconds(container, stream)
             total = declared or (container.duration / 1e6 if container.duration else None)
@@ -113,6 +114,11 @@ def from_file(path: Path, head: bytes, max_side: int, start: float = 0.0) -> Gen
             f"{path} is truncated: it declares {declared:.1f} s but ends after {count} frames ({end:.1f} s); "
             f"copy or record it again, or keep the readable part with {_CONVERT}"
         )
+
+
+def _opened(path: Path) -> Any:
+    av.logging.set_level(None)  # which torchvision may have set: decoders that log to Python hang when a file is closed
+    return av.open(os.path.abspath(path), container_options=LOCAL, metadata_errors="ignore")
 
 
 def _video_stream(path: Path, container: Any) -> Any:

@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from torch.nn.modules import module
 from torch.nn.parameter import is_lazy
 
+from amge.devices import default_device
+
 Hook = Callable[[Tensor], None]
 
 
@@ -93,7 +95,7 @@ def refill(parameter: Tensor, value: Tensor) -> None:
 @contextmanager
 def chance_kept() -> Iterator[None]:
     """Leave the random states of PyTorch, NumPy and Python as they were."""
-    device = torch.get_default_device()
+    device = default_device()
     before = np.random.get_state(), random.getstate()
     try:
         with torch.random.fork_rng([device] if device.type == "cuda" else ()):

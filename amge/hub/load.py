@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
+from amge.devices import default_device
 from amge.errors import one_of
 from amge.hub.files import Files, locate
 from amge.hub.lean import chance_kept, counted, refill, without_parameters
@@ -90,7 +91,7 @@ def load(
         class_names(num_classes)
     if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point and dtype.itemsize > 1):
         raise ValueError(f"dtype is of floating-point weights, such as torch.bfloat16; got {dtype}")
-    default = torch.get_default_device()
+    default = default_device()
     device = default if device is None else torch.device(device)
     with torch.device("cpu" if default.type == "meta" else default), Weights(files) as weights:
         times, numbers, tensors = SLACK

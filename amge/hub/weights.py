@@ -90,8 +90,8 @@ class Weights(AbstractContextManager["Weights"]):
             path = self.tensors[key].path
             try:
                 stored = self.tensors[key].file.get_tensor(key)
-            except (SafetensorError, OSError, RuntimeError) as error:
-                raise ValueError(f"{path} could not be read: {error}") from None
+            except (SafetensorError, OSError, RuntimeError, AttributeError) as error:  # a type that this torch lacks
+                raise ValueError(f"{path} could not be read: {key}: {error}") from None
             if not stored.is_floating_point() and stored.dtype != slot.dtype:
                 raise ValueError(f"{path} holds {stored.dtype} in {key}, the model has {slot.dtype}")
             target = dtype if dtype is not None and slot.is_floating_point() else slot.dtype

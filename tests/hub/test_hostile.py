@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import huggingface_hub
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -20,6 +21,9 @@ import amge
 from amge.cli import app
 from amge.hub import published
 from amge.hub.published import PUBLISHED, SHIPPED, Pretrained, register_pretrained
+
+WAVES = torch.complex64 if int(huggingface_hub.__version__.split(".")[0]) > 1 else torch.float32
+"""Clients below 2.0 can't save complex numbers."""
 
 CLIP = Path(__file__).parents[2] / "examples" / "squat.mp4"
 
@@ -290,7 +294,7 @@ def masked(registry, tiny_spec):
             super().__init__()
             self.out_channels = dim
             self.register_buffer("mask", torch.zeros(dim))
-            self.waves = nn.Parameter(torch.ones(dim, dtype=torch.complex64))
+            self.waves = nn.Parameter(torch.ones(dim, dtype=WAVES))
 
         def forward(self, main, receiver):
             return main + receiver + self.mask
@@ -318,6 +322,7 @@ def test_a_buffer_too_large_for_the_type_asked_for(masked, tmp_path):
     assert amge.from_pretrained(folder, dtype=torch.bfloat16).fusion.mask[3].isfinite()
 
 
+@pytest.mark.skipif(not WAVES.is_complex, reason="needs huggingface_hub 2")
 def test_nan_in_complex_numbers(masked, tmp_path):
     masked.fusion.waves.data[3] = complex(0, float("nan"))
     refused(masked.save_pretrained(tmp_path / "checkpoint"), "NaN or infinity in fusion.waves")

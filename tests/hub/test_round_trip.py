@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import huggingface_hub
 import pytest
 import torch
 from torch import Tensor, nn
@@ -13,6 +14,9 @@ from torch import Tensor, nn
 import amge
 from amge.hub.published import PUBLISHED
 from amge.zoo import BASELINES
+
+WAVES = torch.complex64 if int(huggingface_hub.__version__.split(".")[0]) > 1 else torch.float32
+"""Clients below 2.0 can't save complex numbers."""
 
 ROOT = Path(__file__).parents[2]
 SMALL_MVIT = {"embed_dim": 16, "depth": 4, "double_at": (1, 2, 3)}
@@ -156,7 +160,7 @@ class Shapes(Fusion):
         self.counts = nn.Parameter(torch.arange(dim), requires_grad=False)
         self.turned = nn.Parameter(torch.rand(dim, 3).T)
         self.fine = nn.Parameter(torch.rand(dim, dtype=torch.float64))
-        self.waves = nn.Parameter(torch.randn(dim, dtype=torch.complex64))
+        self.waves = nn.Parameter(torch.randn(dim, dtype=WAVES))
 
     def forward(self, main, receiver):
         scale = self.frozen * self.turned.sum(0) * self.fine.float() + self.counts
@@ -373,7 +377,7 @@ def test_shared_parameters_in_half_precision(with_part, tmp_path):
 def test_a_type_to_load_leaves_complex_and_whole_numbers(with_part, tmp_path):
     fusion = amge.from_pretrained(with_part(Shapes).save_pretrained(tmp_path), dtype=torch.float16).fusion
     types = {name: value.dtype for name, value in fusion.named_parameters()}
-    assert types["waves"] == torch.complex64 and types["counts"] == torch.int64
+    assert types["waves"] == (WAVES if WAVES.is_complex else torch.float16) and types["counts"] == torch.int64
     assert {types[name] for name in ("scalar", "empty", "frozen", "turned", "fine")} == {torch.float16}
 
 
