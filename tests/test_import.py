@@ -4,7 +4,7 @@ import sys
 import pytest
 import torch
 
-HEAVY = ("timm", "av", "torchvision", "lightning", "sklearn", "matplotlib")
+HEAVY = ("timm", "av", "torchvision", "lightning", "sklearn", "matplotlib", "huggingface_hub")
 
 
 def test_import_is_quiet_and_light():

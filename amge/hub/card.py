@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
-
-from huggingface_hub import EvalResult, ModelCardData
+from typing import TYPE_CHECKING, Any
 
 from amge.muscles import REGION_IDS
 from amge.spec import ModelSpec
+
+if TYPE_CHECKING:
+    from huggingface_hub import ModelCardData
 
 GENERATED = "<!-- Written by amge from config.json. Without this line the card is yours, and stays as it is. -->"
 UNSTATED = "not stated"
@@ -84,7 +85,9 @@ def model_card(spec: ModelSpec, repo: str | None = None) -> str:
     return "\n\n".join(sections) + "\n"
 
 
-def _metadata(spec: ModelSpec) -> ModelCardData:
+def _metadata(spec: ModelSpec) -> "ModelCardData":
+    from huggingface_hub import EvalResult, ModelCardData
+
     stated: dict[str, Any] = {}
     if spec.licence:
         known = spec.licence.lower() in LICENCES

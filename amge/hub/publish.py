@@ -6,13 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
-from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, RepoCard
 
 from amge.hub.card import is_generated, model_card
 from amge.hub.files import REPO, Folder, digest
 from amge.hub.load import load, spec_of
 from amge.hub.names import CARD, CONFIG, INDEX, WEIGHTS, is_weights
-from amge.hub.remote import Repo, agent, one_error, patiently
 from amge.hub.save import config_of, save_pretrained
 
 if TYPE_CHECKING:
@@ -79,6 +77,10 @@ def publish(
         ValueError: if the checkpoint can't be loaded, there is no licence, or the token may not write there.
         OSError: if a file can't be read, or the Hub can't be reached.
     """
+    from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
+
+    from amge.hub.remote import Repo, agent, one_error, patiently
+
     if not (match := REPO.fullmatch(repo)) or match["revision"]:
         raise ValueError(f"{repo!r} is no repository's name; give it as owner/name")
     files = Folder(Path(folder))
@@ -133,5 +135,7 @@ def publish(
 
 def is_written(card: Path | None) -> bool:
     """Whether a card has words that are somebody's own; a new repository may have one of metadata alone."""
+    from huggingface_hub import RepoCard
+
     text = card.read_text(encoding="utf-8", errors="replace") if card else ""
     return not is_generated(text) and bool(RepoCard(text, ignore_metadata_errors=True).text.strip())

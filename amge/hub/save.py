@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from huggingface_hub import save_torch_state_dict
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
@@ -49,6 +48,8 @@ def save_pretrained(
             large for `dtype`.
         OSError: if the folder can't be written.
     """
+    from huggingface_hub import save_torch_state_dict
+
     spec, state = rebuildable(model)
     if dtype is not None:
         if not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):

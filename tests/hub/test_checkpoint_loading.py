@@ -397,7 +397,7 @@ def test_a_full_disk_keeps_the_old_checkpoint(tiny_model, folder, monkeypatch):
     def full(*_, **__):
         raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
 
-    monkeypatch.setattr("amge.hub.save.save_torch_state_dict", full)
+    monkeypatch.setattr("huggingface_hub.save_torch_state_dict", full)
     tiny_model.bank.tokens["main"].data.fill_(7)
     with pytest.raises(OSError, match=r"model\.safetensors could not be written: .*No space left"):
         tiny_model.save_pretrained(folder)
