@@ -11,9 +11,9 @@ from amge.backbones.contract import Backbone
 from amge.devices import default_device
 from amge.errors import one_of
 from amge.fusion import LateFusion, PatchFusion
-from amge.model import MuscleModel, class_names
+from amge.model import MuscleModel
 from amge.registry import PARTS, make
-from amge.spec import ModelSpec
+from amge.spec import ModelSpec, class_names
 from amge.tokens import TokenBank
 from amge.zoo import list_models, spec
 

@@ -17,7 +17,7 @@ from amge.checkpointing import set_grad_checkpointing
 from amge.data.modality import from_rgb
 from amge.data.preprocess import to_clip
 from amge.results import Features, Input, InputSpec, Signals, WindowPrediction, by_prominence, light
-from amge.spec import ModelSpec
+from amge.spec import ModelSpec, class_names
 from amge.tokens import TokenBank
 
 if TYPE_CHECKING:
@@ -26,17 +26,6 @@ if TYPE_CHECKING:
     from amge.pose import PoseEstimator
 
 Source: TypeAlias = "str | Path | np.ndarray | Tensor | Skeletons"
-
-
-def class_names(num_classes: int) -> tuple[str, ...]:
-    """Labels for classes that have no names: `class_0`, `class_1`, ...
-
-    Raises:
-        ValueError: unless it is a whole number from 1 up.
-    """
-    if not isinstance(num_classes, int) or isinstance(num_classes, bool) or num_classes < 1:
-        raise ValueError(f"num_classes must be a whole number from 1 up, got {num_classes!r}")
-    return tuple(f"class_{i}" for i in range(num_classes))
 
 
 class MuscleModel(nn.Module):

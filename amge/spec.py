@@ -35,6 +35,17 @@ def is_number(value: object, above: float | None = None) -> bool:
     return plain and (above is None or value > above)  # type: ignore[operator]
 
 
+def class_names(num_classes: int) -> tuple[str, ...]:
+    """Labels for classes that have no names: `class_0`, `class_1`, ...
+
+    Raises:
+        ValueError: unless it is a whole number from 1 up.
+    """
+    if not isinstance(num_classes, int) or isinstance(num_classes, bool) or num_classes < 1:
+        raise ValueError(f"num_classes must be a whole number from 1 up, got {num_classes!r}")
+    return tuple(f"class_{i}" for i in range(num_classes))
+
+
 def is_module(name: str) -> bool:
     """Whether a module may be called that."""
     return all(word.isidentifier() for word in name.split("."))

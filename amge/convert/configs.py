@@ -8,7 +8,7 @@ from torch import Tensor
 from amge.backbones.mvit import BlockSetting
 from amge.convert.keys import Lacks
 from amge.muscles import REGION_IDS
-from amge.spec import ModelSpec
+from amge.spec import ModelSpec, class_names
 
 Config = Mapping[str, Any]
 
@@ -64,7 +64,7 @@ def _padding(padding: Sequence[int], kernel: Sequence[int]) -> None:
 
 def labels(count: int) -> tuple[str, ...]:
     """The muscle regions if there are that many classes, else numbered names."""
-    return REGION_IDS if count == len(REGION_IDS) else tuple(f"class_{i}" for i in range(count))
+    return REGION_IDS if count == len(REGION_IDS) else class_names(count)
 
 
 def pyslowfast(config: Config, tokens: int) -> ModelSpec:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from amge.muscles import REGION_IDS
-from amge.spec import ModelSpec
+from amge.spec import ModelSpec, class_names
 
 if TYPE_CHECKING:
     from huggingface_hub import ModelCardData
@@ -154,7 +154,7 @@ def _teacher(spec: ModelSpec) -> str:
 
 
 def _labels(labels: Sequence[str]) -> str:
-    if labels == tuple(f"class_{i}" for i in range(len(labels))):
+    if labels == class_names(len(labels)):
         return f"`class_0` to `class_{len(labels) - 1}`, which have no names"
     return ", ".join(map(_code, labels))
 

@@ -10,6 +10,8 @@ from amge.hub.names import CONFIG, PICKLES, WEIGHTS
 REPO = re.compile(r"(?P<repo>\w[\w.-]*/\w[\w.-]*)(@(?P<revision>[\w./-]+))?", re.ASCII)
 """A repository on the Hub, and perhaps a revision."""
 
+COMMIT = re.compile(r"[0-9a-f]{40}")
+
 
 class Files(Protocol):
     """The files of a checkpoint; as text, where they are."""

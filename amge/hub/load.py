@@ -19,7 +19,7 @@ from amge.hub.lean import chance_kept, counted, refill, without_parameters
 from amge.hub.names import CONFIG, PICKLES
 from amge.hub.weights import Weights, document
 from amge.registry import PARTS, used
-from amge.spec import ModelSpec
+from amge.spec import ModelSpec, class_names
 
 if TYPE_CHECKING:
     from amge.model import MuscleModel
@@ -85,7 +85,6 @@ def load(
 ) -> "MuscleModel":
     """The model of a spec with the weights of a checkpoint, in eval mode; arguments and errors as `from_pretrained`."""
     from amge.builder import assemble
-    from amge.model import class_names
 
     if num_classes is not None:
         class_names(num_classes)
@@ -114,8 +113,8 @@ def load(
             model = hollow(spec)
         _fill(model, weights, unfit, device, dtype)
         if unfit:
-            fresh = [text for text in unfit.values() if not text.startswith("unexpected ")]
-            _warn(files, fresh, [text for text in unfit.values() if text not in fresh])
+            fresh = [text if key in weights.tensors else key for key, text in unfit.items() if key in rebuilt]
+            _warn(files, fresh, [key for key in unfit if key not in rebuilt])
         model._apply(lambda own: own.to(device, dtype if dtype and own.is_floating_point() else own.dtype)).eval()
         if num_classes is not None and num_classes != len(spec.labels):
             gone = [f"head.{key} {tuple(value.shape)}" for key, value in model.head.state_dict().items()]
@@ -212,11 +211,7 @@ def _fill(
 def _warn(files: Files, fresh: list[str], unused: list[str]) -> None:
     """Say which tensors of a model are random, and which of a checkpoint are not used."""
     parts = {"Untrained": fresh, "Not used": unused}
-    listed = ". ".join(
-        f"{what}: {'; '.join(sorted(text.removeprefix('missing ').removeprefix('unexpected ') for text in texts))}"
-        for what, texts in parts.items()
-        if texts
-    )
+    listed = ". ".join(f"{what}: {'; '.join(sorted(texts))}" for what, texts in parts.items() if texts)
     warnings.warn(f"{files} was not loaded whole. {listed}", stacklevel=4)
 
 

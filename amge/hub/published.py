@@ -8,7 +8,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from amge.hub.files import REPO, Files, Folder, digest, locate
+from amge.hub.files import COMMIT, REPO, Files, Folder, digest, locate
 from amge.hub.load import outline
 from amge.hub.names import INDEX, WEIGHTS
 from amge.registry import MODELS
@@ -94,7 +94,7 @@ def register_pretrained(entry: Pretrained) -> Pretrained:
         raise ValueError(f"there are weights {entry.full_name!r} already; choose another tag")
     if entry.repo is not None and not REPO.fullmatch(entry.repo):
         raise ValueError(f"{entry.full_name!r} needs a repository as owner/name, got {entry.repo!r}")
-    if entry.repo and not re.fullmatch(r"[0-9a-f]{40}", entry.revision or ""):
+    if entry.repo and not COMMIT.fullmatch(entry.revision or ""):
         raise ValueError(f"{entry.full_name!r} needs a revision, the commit of {entry.repo} that is meant, 40 digits")
     PUBLISHED[entry.full_name] = entry
     return entry

@@ -11,14 +11,13 @@ from typing import Any, TypeVar
 import huggingface_hub
 from huggingface_hub import errors
 
-from amge.hub.files import digest
+from amge.hub.files import COMMIT, digest
 from amge.hub.names import INDEX, WEIGHTS
 
 WAITS = (1.0, 2.0)
 """Seconds before each new try after a fault that may pass."""
 LONG = 15.0
 """Seconds that a client has tried itself."""
-COMMIT = re.compile(r"[0-9a-f]{40}")
 Result = TypeVar("Result")
 
 
