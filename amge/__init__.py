@@ -1,37 +1,63 @@
 """Activated-muscle-group estimation: from a video of a moving person to the muscle regions at work.
 
-import amge
-model = amge.build("transm3e-lite", pretrained=True)
-model.predict("squat.mp4")  # {"quadriceps": 0.97, ...}
+    model = amge.build("transm3e-lite", pretrained=True)
+    model.predict("squat.mp4")  # {"quadriceps": 0.97, ...}
+
+Models    build, from_pretrained, list_models, list_pretrained, MuscleModel
+Specs     spec, ModelSpec, assemble, distillation, teacher_spec
+Your own  register, register_model, register_pretrained, Pretrained, TokenBank
+Labels    muscles
+Parts     backbones, fusion, distill, heads, layers
+Input     video, skeleton, synthetic, data
+Use       hub, convert, bulk, viz
+Research  train, recipes, evaluate, paper
 """
 
-from amge import muscles
-from amge.builder import assemble, build, distillation, teacher_spec
-from amge.hub.load import from_pretrained
-from amge.hub.published import Pretrained, list_pretrained, register_pretrained
-from amge.model import MuscleModel
-from amge.registry import register, register_model
-from amge.spec import ModelSpec
-from amge.tokens import TokenBank
-from amge.zoo import list_models, spec
+from importlib import import_module
+from typing import Any
 
-__version__ = "0.1.0"
+from amge import muscles as muscles
+from amge.assemble import assemble as assemble
+from amge.assemble import distillation as distillation
+from amge.assemble import teacher_spec as teacher_spec
+from amge.builder import build as build
+from amge.hub.load import from_pretrained as from_pretrained
+from amge.hub.published import Pretrained as Pretrained
+from amge.hub.published import list_pretrained as list_pretrained
+from amge.hub.published import register_pretrained as register_pretrained
+from amge.model import MuscleModel as MuscleModel
+from amge.registry import register as register
+from amge.registry import register_model as register_model
+from amge.spec import ModelSpec as ModelSpec
+from amge.tokens import TokenBank as TokenBank
+from amge.version import __version__ as __version__
+from amge.zoo import list_models as list_models
+from amge.zoo import spec as spec
 
-__all__ = [
-    "ModelSpec",
-    "MuscleModel",
-    "Pretrained",
-    "TokenBank",
-    "assemble",
-    "build",
-    "distillation",
-    "from_pretrained",
-    "list_models",
-    "list_pretrained",
+_NAMES = (
+    *("build", "from_pretrained", "list_models", "list_pretrained", "MuscleModel"),
+    *("spec", "ModelSpec", "assemble", "distillation", "teacher_spec"),
+    *("register", "register_model", "register_pretrained", "Pretrained", "TokenBank"),
     "muscles",
-    "register",
-    "register_model",
-    "register_pretrained",
-    "spec",
-    "teacher_spec",
-]
+)
+_MODULES = (
+    *("backbones", "fusion", "distill", "heads", "layers"),
+    *("video", "skeleton", "synthetic", "data"),
+    *("hub", "convert", "bulk", "viz"),
+    *("train", "recipes", "evaluate", "paper"),
+)
+
+
+def __dir__() -> list[str]:
+    """What users need, and nothing else; no `__all__`, with which `help` would print every method of every class."""
+    return [*_NAMES, *_MODULES]
+
+
+def __getattr__(name: str) -> Any:
+    """A public module, imported when it is first used."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        return import_module(f"{__name__}.{name}")
+    except ImportError as error:
+        raise AttributeError(f"{__name__}.{name} needs more packages: {error}") from error

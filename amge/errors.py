@@ -1,7 +1,20 @@
-"""One way to say that a name is not known."""
+"""What a user can mend, said in one line: a name that is not known, an input that can't be used."""
 
+import os
 from collections.abc import Iterable
 from difflib import get_close_matches
+
+
+class VideoError(ValueError):
+    """An input that cannot be used: one line that names it and says what would work."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(" ".join(message.encode("utf-8", "backslashreplace").decode().split()))
+
+
+def describe(source: object) -> str:
+    """How a message names `source`."""
+    return str(source) if isinstance(source, str | os.PathLike) else f"the {type(source).__name__}"
 
 
 def one_of(kind: str, name: object, valid: Iterable[str]) -> str:

@@ -13,13 +13,13 @@ import numpy as np
 import torch
 from rich.table import Table
 
-from amge.data.clips import Clips, collate
-from amge.data.flow_cache import FlowCache
+from amge.data.batch import collate, inputs, mean_of_views
+from amge.data.clips import Clips
 from amge.data.sample import SPLITS, Sample
 from amge.files import whole
 from amge.metrics import average_precisions, bootstrap, calibration, f1_scores, mean_average_precision
 from amge.model import MuscleModel
-from amge.train.module import inputs, mean_of_views
+from amge.video.flow_cache import FlowCache
 
 RESAMPLES = 500
 
@@ -230,7 +230,7 @@ def evaluate(
     figures = report(found, limit, resamples)
     figures = {"model": spec.name, "views": views, **figures}
     if out is not None:
-        from amge.train.plots import draw_report
+        from amge.viz.plots import draw_report
 
         out = Path(out)
         write_predictions(found, out / "predictions.parquet")

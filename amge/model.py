@@ -13,17 +13,18 @@ import torch
 from torch import Tensor, nn
 
 from amge.backbones.contract import Backbone, BackboneOutput
-from amge.checkpointing import set_grad_checkpointing
-from amge.data.modality import from_rgb
-from amge.data.preprocess import to_clip
+from amge.layers.checkpointing import set_grad_checkpointing
+from amge.registry import make_head
 from amge.results import Features, Input, InputSpec, Signals, WindowPrediction, by_prominence, light
 from amge.spec import ModelSpec, class_names
 from amge.tokens import TokenBank
+from amge.video.modality import from_rgb
+from amge.video.preprocess import to_clip
 
 if TYPE_CHECKING:
-    from amge.data.skeleton import Skeletons
-    from amge.hub.publish import Commit
-    from amge.pose import PoseEstimator
+    from amge.hub.publish import Commit  # what push_to_hub gives
+    from amge.skeleton.pose import PoseEstimator
+    from amge.skeleton.sequence import Skeletons
 
 Source: TypeAlias = "str | Path | np.ndarray | Tensor | Skeletons"
 
@@ -126,7 +127,7 @@ class MuscleModel(nn.Module):
         } & known
 
     def set_grad_checkpointing(self, enable: bool = True) -> None:
-        """Compute blocks again in the backward pass, for less memory; see `amge.checkpointing`.
+        """Compute blocks again in the backward pass, for less memory; see `amge.layers.checkpointing`.
 
         Raises:
             ValueError: if the model has no such blocks.
@@ -145,8 +146,6 @@ class MuscleModel(nn.Module):
             ValueError: if there is not one label for each class, the head can't have so many, or the model was put
                 together by hand: then give `model.head` another module yourself.
         """
-        from amge.builder import make_head
-
         names = class_names(num_classes)
         if isinstance(labels, str):
             raise ValueError(f"labels must be a tuple of names, got the string {labels!r}")
@@ -175,9 +174,9 @@ class MuscleModel(nn.Module):
         Args:
             source: path of a video or of a folder of images, or raw frames, uint8 `(T, H, W, 3)`. A skeleton model also
                 takes keypoints in pixels: float `(T, V, 3)` or `(P, T, V, 3)` of 30 frames a second, `Skeletons`, or
-                the path of an npz or json file, see `amge.data.skeleton.read_skeletons`.
+                the path of an npz or json file, see `amge.skeleton.files.read_skeletons`.
             pose: how a skeleton model gets from video to keypoints: `mediapipe` (the default), `rtmlib`, or any
-                `amge.pose.PoseEstimator`.
+                `amge.skeleton.pose.PoseEstimator`.
 
         Raises:
             VideoError: (a `ValueError`) if the source cannot be read, or nobody is in it; says why.
@@ -231,6 +230,8 @@ class MuscleModel(nn.Module):
         for given, window in self._inputs(source, progress, pose):
             probabilities = dict(zip(labels, self._probabilities(given[None])[0].tolist(), strict=True))
             yield replace(window, probabilities=probabilities)
+
+    # The next three reach up into the hub when they are called: the only imports of this library that run upwards.
 
     def save_pretrained(self, folder: str | Path, dtype: torch.dtype | None = None, **options: Any) -> Path:
         """Write `config.json`, `model.safetensors` and a card; see `amge.hub.save_pretrained`."""
@@ -292,8 +293,8 @@ class MuscleModel(nn.Module):
             return
         if pose is not None:
             raise ValueError(f"{spec.name} looks at pictures; a pose estimator is for skeleton models")
-        from amge.data.skeleton import SUFFIXES
-        from amge.data.video import windows  # PyAV, which models on tensors do without
+        from amge.skeleton.files import SUFFIXES
+        from amge.video.windows import windows  # PyAV, which models on tensors do without
 
         if isinstance(source, str | Path) and Path(source).suffix.lower() in SUFFIXES:
             raise ValueError(f"{source} holds keypoints, {spec.name} looks at pictures; take a skeleton model: st-gcn")
@@ -308,8 +309,9 @@ class MuscleModel(nn.Module):
         progress: Callable[[float, float | None], None] | None,
         pose: "str | PoseEstimator",
     ) -> Iterator[Input]:
-        from amge.data.skeleton import hold, normalise
-        from amge.pose.persons import fit_layout, person_clips
+        from amge.skeleton.layouts import fit_layout
+        from amge.skeleton.pose.persons import person_clips
+        from amge.skeleton.sequence import hold, normalise
 
         spec, layout = self._spec(), self.backbone.input_layout
         slots, joints = (axis if isinstance(axis, int) else 1 for axis in (layout[1], layout[3]))

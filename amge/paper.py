@@ -8,10 +8,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from amge.builder import build, teacher_spec
-from amge.data.synthetic import EXERCISES
+from amge.assemble import teacher_spec
+from amge.builder import build
 from amge.model import MuscleModel
 from amge.spec import ModelSpec
+from amge.synthetic import EXERCISES
 from amge.zoo import STATISTICAL, spec
 
 ACTIVITIES = {name: exercise.regions for name, exercise in EXERCISES.items()}

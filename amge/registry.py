@@ -189,3 +189,17 @@ def make(kind: str, name: str, chosen: Mapping[str, Any], **given: Any) -> Any:
         return constructor(**chosen, **{size: value for size, value in given.items() if size in named})
     except TypeError as error:
         raise ValueError(f"{refused}: {error}") from error
+
+
+def make_head(spec: ModelSpec, backbone: Any, fusion: Any) -> nn.Module:
+    """The head of a spec for what a backbone and a fusion, or None, give."""
+    sizes = {
+        "in_channels": (fusion or backbone).out_channels,
+        "dim": backbone.out_channels,
+        "num_classes": len(spec.labels),
+        "num_tokens": spec.tokens if spec.banks else None,
+        "labels": spec.labels,
+        "activation": spec.activation,
+        "normed": fusion is None and getattr(backbone, "normed", False),
+    }
+    return make("head", spec.head, spec.head_args, **sizes)

@@ -50,7 +50,7 @@ class InputSpec(NamedTuple):
     modalities: tuple[str, ...]
     mean: tuple[float, ...]
     std: tuple[float, ...]
-    """Per channel, of pixels in 0..1; skeletons are normalised by `amge.data.skeleton.normalise`."""
+    """Per channel, of pixels in 0..1; skeletons are normalised by `amge.skeleton.sequence.normalise`."""
 
     def example(self, batch: int = 1) -> Tensor:
         """Random input of this shape, to export, compile or time a model with."""

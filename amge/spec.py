@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from amge.data.modality import MODALITIES
-from amge.data.preprocess import CROPS
 from amge.errors import one_of
 from amge.muscles import REGION_IDS
+from amge.video.modality import MODALITIES
+from amge.video.preprocess import CROPS
 
 THRESHOLDS = {"sigmoid": 0.5, "softmax": 0.05}
 """From which probability a label counts as active, if nothing better is known; 0.05 is that of the official figures."""

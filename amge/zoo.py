@@ -5,6 +5,8 @@ from functools import partial
 from typing import Any
 
 from amge.errors import one_of
+from amge.hub.load import spec_of
+from amge.hub.published import PUBLISHED
 from amge.muscles import REGION_IDS
 from amge.registry import MODELS, register_model
 from amge.spec import ModelSpec
@@ -176,8 +178,6 @@ for _name, _probability in STATISTICAL.items():
 
 def list_models(pattern: str = "*") -> list[str]:
     """Names of all models that match a shell-style pattern, those with published weights also as `arch.tag`."""
-    from amge.hub.published import PUBLISHED
-
     return sorted(name for name in {*MODELS, *PUBLISHED} if fnmatch(name, pattern))
 
 
@@ -187,9 +187,6 @@ def spec(name: str) -> ModelSpec:
     Raises:
         ValueError: for an unknown name, with the closest ones.
     """
-    from amge.hub.load import spec_of
-    from amge.hub.published import PUBLISHED
-
     if name in PUBLISHED:
         return spec_of(PUBLISHED[name].files())
     return MODELS[one_of("model", name, list_models())]()

@@ -13,7 +13,7 @@ import av
 import numpy as np
 
 import amge
-from amge.data.video import write_video
+from amge.video.write import write_video
 
 
 def at_rate(video: Path, fps: float) -> np.ndarray:

@@ -29,12 +29,13 @@ from torch.utils.data import DataLoader
 from torchvision.transforms import v2
 
 import amge
-from amge.data.appearance import appearance, erasing
-from amge.data.clips import Augmentation, Clips, collate
+from amge.data.batch import collate
+from amge.data.clips import Augmentation, Clips
+from amge.data.prepare.synthetic import prepare
 from amge.data.sample import Sample
-from amge.data.sampling import frame_times, random_starts
-from amge.data.synthetic_set import prepare
 from amge.spec import ModelSpec
+from amge.video.appearance import appearance, erasing
+from amge.video.sampling import frame_times, random_starts
 
 SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi")
 Pass = Callable[[], int]

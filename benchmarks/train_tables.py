@@ -21,8 +21,8 @@ import torch
 import amge
 from amge.data.sample import Sample, fingerprint, of_split
 from amge.evaluate import evaluate
+from amge.recipes.presets import preset
 from amge.train.config import TrainConfig
-from amge.train.presets import preset
 from amge.train.provenance import claim
 from amge.train.run import Run, read_data, tokens_alone
 

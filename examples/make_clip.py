@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from amge.data import synthetic
-from amge.data.video import write_video
+from amge import synthetic
+from amge.video.write import write_video
 
 
 def main(path: str, exercise: str = "squat", seed: int = 12) -> None:

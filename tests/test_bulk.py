@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 import amge
 from amge.cli import app
-from amge.data.video import write_video
+from amge.video.write import write_video
 
 pa = pytest.importorskip("pyarrow")
 pc = pytest.importorskip("pyarrow.compute")
@@ -335,8 +335,8 @@ def test_a_run_that_was_killed_goes_on(skeletons, tmp_path, trap, asked):
     run.kill()
     run.wait()
     until(lambda: gone(trap.read_text()))
-    (parts / "unfinished.tmp").write_bytes(b"PAR1 half")
-    assert len(list(parts.glob("*.parquet"))) == 4
+    (parts / ".part-00000005.parquet").write_bytes(b"PAR1 half")
+    assert len(list(parts.glob("0*.parquet"))) == 4
     assert not out.exists()
 
     assert predict_files(folder, out, "st-gcn", workers=0) == (out, 6, 1)
@@ -380,7 +380,7 @@ def test_a_full_disk(checkpoint, videos, expected, tmp_path, monkeypatch, asked)
 def test_a_disk_that_is_full_for_real(tmp_path):
     schema = schema_of(["chest"], {"model": "toy"})
     store = Store(tmp_path / "results.parquet", schema, "/videos")
-    (store.folder / "unfinished.tmp").symlink_to("/dev/full")
+    (store.folder / ".part-00000001.parquet").symlink_to("/dev/full")
     with pytest.raises(OSError, match="the disk is full"):
         store.add([failure(schema, "a.mp4", "broken")])
     store.close()
@@ -391,7 +391,7 @@ def test_a_full_disk_at_the_end_keeps_the_parts(tmp_path, monkeypatch):
     schema = schema_of(["chest"], {"model": "toy"})
     store = Store(tmp_path / "results.parquet", schema, "/videos")
     store.add([failure(schema, "a.mp4", "broken")])
-    (store.folder / "unfinished.tmp").symlink_to("/dev/full")
+    (tmp_path / ".part-results.parquet").symlink_to("/dev/full")
     with pytest.raises(OSError, match="the disk is full"):
         store.merge()
     assert not store.out.exists()

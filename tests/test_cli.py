@@ -15,8 +15,8 @@ from typer.testing import CliRunner
 
 import amge
 from amge.cli import app
-from amge.data.video import write_video
 from amge.muscles import REGION_IDS, REGIONS
+from amge.video.write import write_video
 
 
 def movement(count, height=48, width=64):

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 import amge
-from amge.data.skeleton import normalise
 from amge.muscles import REGION_IDS
+from amge.skeleton.sequence import normalise
 from amge.zoo import STATISTICAL, TINY_BASELINES
 
 ADAPTER = {"dim": 16, "depth": 2, "num_heads": 2}

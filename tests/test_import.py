@@ -1,8 +1,12 @@
+import pydoc
+import re
 import subprocess
 import sys
 
 import pytest
 import torch
+
+import amge
 
 HEAVY = ("timm", "av", "torchvision", "lightning", "sklearn", "matplotlib", "huggingface_hub")
 
@@ -14,10 +18,27 @@ def test_import_is_quiet_and_light():
     assert (done.stdout, done.stderr, done.returncode) == ("", "", 0)
 
 
-def test_public_names_are_there():
-    import amge
+def test_public_names_are_there_and_documented_in_order():
+    """`dir` sorts, so the order is that of the docstring."""
+    documented = re.findall(r"\w+", " ".join(line[10:] for line in (amge.__doc__ or "").splitlines()[5:]))
+    assert sorted(documented) == dir(amge) and documented == amge.__dir__()
+    assert [name for name in documented if not hasattr(amge, name)] == []
 
-    assert [name for name in amge.__all__ if not hasattr(amge, name)] == []
+
+def test_help_fits_on_a_screen():
+    assert len(pydoc.render_doc(amge).splitlines()) <= 60
+
+
+def test_other_names_are_attribute_errors():
+    with pytest.raises(AttributeError, match="no attribute 'biuld'"):
+        _ = amge.biuld
+
+
+def test_a_sub_package_without_its_packages_says_so(monkeypatch):
+    monkeypatch.setitem(sys.modules, "amge.bulk", None)
+    monkeypatch.delattr(amge, "bulk", raising=False)
+    with pytest.raises(AttributeError, match="needs more packages"):
+        _ = amge.bulk
 
 
 @pytest.mark.skipif(torch.__version__ < "2.9", reason="einops and torchvision start it")

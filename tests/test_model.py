@@ -8,8 +8,8 @@ from torch import nn
 
 import amge
 from amge import zoo
-from amge.data.modality import rgb_diff
 from amge.muscles import REGION_IDS
+from amge.video.modality import rgb_diff
 
 
 def random_clip(batch=2, frames=4, size=64, seed=0):

@@ -9,7 +9,7 @@ from amge.backbones.hdgcn import HDGCN
 from amge.backbones.mvit import BlockSetting, MViT, mvitv2
 from amge.backbones.skeleton import JointMixer, Skeleton, joint_mixer
 from amge.backbones.stgcn import STGCN
-from amge.graph import Graph
+from amge.skeleton.graph import Graph
 
 __all__ = [
     "CTRGCN",

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from amge.backbones.contract import BackboneOutput
-from amge.checkpointing import run
+from amge.layers.checkpointing import run
 
 
 class TokenDecoder(nn.Module):

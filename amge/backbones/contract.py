@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from amge.checkpointing import set_grad_checkpointing
+from amge.layers.checkpointing import set_grad_checkpointing
 
 
 class BackboneOutput(NamedTuple):
@@ -47,7 +47,7 @@ class Backbone(nn.Module):
     """Axes of what it takes; numbers are fixed. A module without this attribute takes such a clip."""
 
     def set_grad_checkpointing(self, enable: bool = True) -> None:
-        """Compute blocks again in the backward pass, for less memory; see `amge.checkpointing`.
+        """Compute blocks again in the backward pass, for less memory; see `amge.layers.checkpointing`.
 
         Raises:
             ValueError: if there are no such blocks.

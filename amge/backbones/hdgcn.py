@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from amge.backbones.temporal import GraphThenTime, PersonNorm, pointwise, shortcut, ten_blocks
-from amge.constant import constant
-from amge.graph import Graph, hierarchy
+from amge.layers.constant import constant
+from amge.skeleton.graph import Graph, hierarchy
 
 
 class EdgeConv(nn.Module):

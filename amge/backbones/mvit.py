@@ -14,8 +14,8 @@ from amge.backbones.contract import Backbone, BackboneOutput
 from amge.backbones.patch_embedding import PatchEmbedding
 from amge.backbones.pooling_attention import PoolingAttention, pool_patches, pooled
 from amge.backbones.relative_position import Grid
-from amge.checkpointing import run
-from amge.drop_path import drop_path
+from amge.layers.checkpointing import run
+from amge.layers.drop_path import drop_path
 
 CPU_ROWS = 2048
 """Rows of a slice of the MLP at inference on a CPU."""

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from amge.constant import constant
+from amge.layers.constant import constant
 
 Grid = tuple[int, int, int]
 AXES = ("t", "h", "w")

@@ -17,11 +17,11 @@ from amge.backbones.hdgcn import HDGCN
 from amge.backbones.stgcn import STGCN
 from amge.backbones.streams import STREAMS, stream
 from amge.backbones.temporal import PersonNorm
-from amge.checkpointing import Blocks
-from amge.constant import constant
 from amge.errors import one_of
-from amge.graph import Graph
-from amge.skeletons import LAYOUTS
+from amge.layers.checkpointing import Blocks
+from amge.layers.constant import constant
+from amge.skeleton.graph import Graph
+from amge.skeleton.layouts import LAYOUTS
 
 
 class JointMixing(nn.Module):

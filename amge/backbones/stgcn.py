@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from amge.backbones.temporal import PersonNorm, shortcut, ten_blocks
-from amge.constant import constant
-from amge.graph import Graph
+from amge.layers.constant import constant
+from amge.skeleton.graph import Graph
 
 
 class STGCNBlock(nn.Module):

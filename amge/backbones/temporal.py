@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from amge.checkpointing import Blocks
+from amge.layers.checkpointing import Blocks
 
 
 def pointwise(in_channels: int, out_channels: int, stride: int = 1) -> list[nn.Module]:

@@ -13,8 +13,8 @@ from torch.nn import functional as F
 
 from amge.backbones.adapter import decoder_for
 from amge.backbones.encoded import Encoded
-from amge.checkpointing import Blocks, run
 from amge.errors import one_of
+from amge.layers.checkpointing import Blocks, run
 
 TEMPORAL_STRIDE = {"c2d": 2, "i3d": 2, "slow": 1, "slowfast": 4}
 """Frames of a clip to one of the features, of each CNN."""

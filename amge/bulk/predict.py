@@ -12,8 +12,8 @@ from amge.bulk.files import Video, find_videos, root_of
 from amge.bulk.local import in_workers
 from amge.bulk.predictor import Predictor
 from amge.bulk.store import Store
-from amge.data.skeleton import is_skeletons
 from amge.model import MuscleModel
+from amge.skeleton.files import is_skeletons
 
 Progress = Callable[[float, float | None], None]
 Rows = Generator[pa.Table, None, None]
@@ -128,7 +128,7 @@ def _predict(
     predictor = Predictor(model, threshold, pose)
     videos = find_videos(source, predictor.modality)
     if predictor.pose and not all(is_skeletons(video.path) for video in videos):
-        from amge.pose.estimators import estimator
+        from amge.skeleton.pose.estimators import estimator
 
         estimator(predictor.pose)
     with closing(Store(out, predictor.schema, root_of(source), retry_errors)) as store:

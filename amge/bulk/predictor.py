@@ -6,12 +6,12 @@ from pathlib import Path
 import pyarrow as pa
 import torch
 
-import amge
+from amge.builder import load
 from amge.bulk.files import Video, printable
 from amge.bulk.table import failure, rows, schema_of
-from amge.data.frames import VideoError
-from amge.hub.published import load
+from amge.errors import VideoError
 from amge.model import MuscleModel
+from amge.version import __version__
 
 
 class Predictor:
@@ -44,7 +44,7 @@ class Predictor:
             "weights": fingerprint(self.model),
             "threshold": self.threshold,
             "labels": spec.labels,
-            "version": amge.__version__,
+            "version": __version__,
         }
         self.schema = schema_of(spec.labels, about | ({"pose": self.pose} if self.pose else {}))
 

@@ -5,7 +5,6 @@ video lie in one row group; where a video is in several parts, the last one coun
 """
 
 import json
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from errno import ENOSPC
@@ -18,8 +17,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from amge.bulk.table import differences
+from amge.files import whole
 
-RUN, LOCK, SCRATCH = "run.json", "lock", "unfinished.tmp"
+RUN, LOCK, PARTS, UNFINISHED = "run.json", "lock", "[0-9]*.parquet", ".part-*"
 GROUP = 20_000
 """Rows of a row group of the results."""
 HELD = 8
@@ -55,7 +55,7 @@ class Store:
             self.lock.close()
             raise
         try:
-            parts = sorted(self.folder.glob("*.parquet"))
+            parts = sorted(self.folder.glob(PARTS))
             self._check(root, bool(parts), retry_errors)
             self.parts = int(parts[-1].stem) if parts else 0
             for path in [out, *parts] if out.exists() else parts:
@@ -66,10 +66,10 @@ class Store:
 
     def close(self) -> None:
         """Let other runs have it; where there are no parts, nothing but the results is left."""
-        if not any(self.folder.glob("*.parquet")):
+        if not any(self.folder.glob(PARTS)):
             with suppress(OSError):
-                for name in (SCRATCH, RUN, LOCK):
-                    (self.folder / name).unlink(missing_ok=True)
+                for path in (*self.folder.glob(UNFINISHED), self.folder / RUN, self.folder / LOCK):
+                    path.unlink(missing_ok=True)
                 self.folder.rmdir()
         self.lock.close()
 
@@ -81,7 +81,7 @@ class Store:
         """
         self.parts += 1
         path, table = self.folder / f"{self.parts:08d}.parquet", pa.concat_tables(tables)
-        with self._whole(path) as file:
+        with written(path) as file:
             pq.write_table(table, file, row_group_size=len(table))
         self._note(path, 0, table)
 
@@ -92,11 +92,11 @@ class Store:
             OSError: if it can't be written; then `out` is as it was, and the parts are there.
         """
         if self.parts or not self.out.exists():
-            with self._whole(self.out) as file, pq.ParquetWriter(file, self.schema) as writer:
+            with written(self.out) as file, pq.ParquetWriter(file, self.schema) as writer:
                 for tables in self._groups():
                     table = pa.concat_tables(tables)
                     writer.write_table(table, row_group_size=len(table))
-        for part in self.folder.glob("*.parquet"):
+        for part in self.folder.glob(PARTS):
             part.unlink()
 
     def _check(self, root: str, begun: bool, retry_errors: bool) -> None:
@@ -116,7 +116,7 @@ class Store:
                 raise ValueError(f"{self.folder} is of the videos in {run['root']}, not in {root}; delete it")
         else:
             about = {key.decode(): value.decode() for key, value in self.schema.metadata.items()}
-            with self._whole(self.folder / RUN) as file:
+            with written(self.folder / RUN) as file:
                 file.write(json.dumps({"about": about, "root": root}, indent=2).encode())
 
     def _same(self, there: pa.Schema, path: Path, remedy: str) -> None:
@@ -160,26 +160,6 @@ class Store:
         ends = [*list(first.values())[1:], len(table)]
         return {video: table.slice(i, end - i) for (video, i), end in zip(first.items(), ends, strict=True)}
 
-    @contextmanager
-    def _whole(self, path: Path) -> Iterator[BinaryIO]:
-        """A file that is at `path` when the block is through, whole, and not at all if it breaks off."""
-        scratch = self.folder / SCRATCH
-        try:
-            try:
-                with scratch.open("wb") as file:
-                    yield file
-                    file.flush()
-                    os.fsync(file.fileno())
-                os.replace(scratch, path)
-            except BaseException:
-                scratch.unlink(missing_ok=True)
-                raise
-        except OSError as error:
-            reason = "the disk is full" if error.errno == ENOSPC else error.strerror or str(error)
-            raise OSError(
-                f"{path} can't be written: {reason}; mend that and run it again: what is finished is kept"
-            ) from error
-
 
 @contextmanager
 def open_parquet(path: Path) -> Iterator[Any]:
@@ -212,3 +192,20 @@ def alone(lock: BinaryIO, out: Path) -> None:
         raise ValueError(f"another run writes {out} just now; wait for it, or name another file") from None
     except OSError:
         pass
+
+
+@contextmanager
+def written(path: Path) -> Iterator[BinaryIO]:
+    """A file that is at `path` when the block is through, whole, and not at all if it breaks off.
+
+    Raises:
+        OSError: if it can't be written; says that what is finished is kept.
+    """
+    try:
+        with whole(path, durable=True) as part, part.open("wb") as file:
+            yield file
+    except OSError as error:
+        reason = "the disk is full" if error.errno == ENOSPC else error.strerror or str(error)
+        raise OSError(
+            f"{path} can't be written: {reason}; mend that and run it again: what is finished is kept"
+        ) from error

@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
+from amge.cli.data_set import DataSet, names_data
 from amge.cli.shared import one_line_errors
 
 app = typer.Typer(no_args_is_help=True, help="Check, count and prepare data sets.")
@@ -21,71 +22,40 @@ out, err = Console(), Console(stderr=True)
 LISTED = 20
 """Broken samples, leaks and warnings that are printed; `--json` has all."""
 
-Name = Annotated[
-    str,
-    typer.Argument(help="musclemap136, muscle-ucf90, muscle-hmdb41, open-exercise, synthetic, or folder for your own."),
-]
-Root = Annotated[Path, typer.Argument(help="Its folder; for `folder` also a manifest.")]
-ManifestOption = Annotated[Path | None, typer.Option(help="CSV or JSON file of videos and labels.")]
-TableOption = Annotated[Path | None, typer.Option(help="CSV or JSON file of activities and their regions.")]
-ListsOption = Annotated[Path | None, typer.Option(help="Folder of the official MuscleMap list files.")]
-UnseenOption = Annotated[str | None, typer.Option(help="Unseen activities, separated by commas.")]
-PickleOption = Annotated[bool, typer.Option("--allow-pickle", help="Open list files that are pickles.")]
 JsonOption = Annotated[Path | None, typer.Option("--json", help="Write all of it to this file.")]
 
 
-def options_of(unseen: str | None, **options: Any) -> dict[str, Any]:
-    """The options that were given, as `load_samples` takes them."""
-    if unseen is not None:
-        options["unseen"] = [name.strip() for name in unseen.split(",") if name.strip()]
-    return {name: value for name, value in options.items() if value not in (None, False)}
-
-
 @app.command()
+@names_data
 def info(
-    name: Name,
-    root: Root,
-    manifest: ManifestOption = None,
-    table: TableOption = None,
-    lists: ListsOption = None,
-    unseen: UnseenOption = None,
-    allow_pickle: PickleOption = False,
+    data: DataSet,
 ) -> None:
     """Count the samples of each split and region, and compare them with the paper's."""
     with one_line_errors():
-        from amge.data.datasets import load_samples
         from amge.data.sample import fingerprint, leaks
 
-        options = options_of(unseen, manifest=manifest, table=table, lists=lists, allow_pickle=allow_pickle)
-        samples = load_samples(name, root, **options)
+        samples = data.samples()
         print_counts(samples)
         from amge.data.musclemap import BENCHMARKS, count_report
 
-        if name in BENCHMARKS:
-            typer.echo(f"\n{count_report(samples, BENCHMARKS[name], options.get('unseen'))}")
+        if data.name in BENCHMARKS:
+            typer.echo(f"\n{count_report(samples, BENCHMARKS[data.name], data.options.get('unseen'))}")
         print_lines("leak", leaks(samples))
         typer.echo(f"\nfingerprint {fingerprint(samples)}")
 
 
 @app.command()
+@names_data
 def check(
-    name: Name,
-    root: Root,
-    manifest: ManifestOption = None,
-    table: TableOption = None,
-    lists: ListsOption = None,
-    unseen: UnseenOption = None,
-    allow_pickle: PickleOption = False,
+    data: DataSet,
     workers: Annotated[int, typer.Option(min=1, help="Threads that read.")] = 2,
     as_json: JsonOption = None,
 ) -> None:
     """Read every video and every file of skeletons once; exit code 2 if one can't be used."""
     with one_line_errors():
         from amge.data.check import check as check_samples
-        from amge.data.datasets import load_samples
 
-        options = options_of(unseen, manifest=manifest, table=table, lists=lists, allow_pickle=allow_pickle)
-        samples = load_samples(name, root, **options)
+        samples = data.samples()
         with progress_bar("reading") as progress:
             report = check_samples(samples, workers, progress)
         if as_json:
@@ -123,7 +93,7 @@ def prepare_open_exercise(
 ) -> None:
     """Prepare the open exercise photographs from their public source."""
     with one_line_errors():
-        from amge.data.prepare import prepare as make
+        from amge.data.prepare.open_exercise import prepare as make
 
         with progress_bar("exercises") as progress:
             samples = make(source, out, splits, pose, progress)
@@ -142,32 +112,25 @@ def prepare_synthetic(
 ) -> None:
     """Render a data set of a figure that exercises."""
     with one_line_errors():
-        from amge.data.synthetic_set import prepare as make
+        from amge.data.prepare.synthetic import prepare as make
 
         samples = make(out, clips, frames, size, fps, seed, workers)
         typer.echo(f"{len(samples)} clips in {out}")
 
 
 @prepare.command("skeletons")
+@names_data
 def prepare_skeletons(
-    name: Name,
-    root: Root,
+    data: DataSet,
     out: Annotated[Path, typer.Argument(help="The folder to make, a data set `folder`.")],
     pose: Annotated[str, typer.Option(help="Pose estimator: mediapipe or rtmlib.")] = "mediapipe",
     fps: Annotated[float, typer.Option(min=0.1, help="Frames a second that are looked at, at most.")] = 10.0,
-    manifest: ManifestOption = None,
-    table: TableOption = None,
-    lists: ListsOption = None,
-    unseen: UnseenOption = None,
-    allow_pickle: PickleOption = False,
 ) -> None:
     """Estimate the skeletons of a data set's videos, for skeleton models to train on."""
     with one_line_errors():
-        from amge.data.datasets import load_samples
-        from amge.pose.prepare import prepare as make
+        from amge.data.prepare.skeletons import prepare as make
 
-        options = options_of(unseen, manifest=manifest, table=table, lists=lists, allow_pickle=allow_pickle)
-        samples = load_samples(name, root, **options)
+        samples = data.samples()
         with progress_bar("videos") as progress:
             made, left_out = make(samples, out, pose, fps, progress)
         print_lines("left out", [f"{sample}: {reason}" for sample, reason in left_out.items()])

@@ -15,8 +15,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
+from amge.builder import load
 from amge.cli.shared import ModelOption, complain, one_line_errors
-from amge.hub.published import load
 
 out, err = Console(), Console(stderr=True)
 
@@ -207,14 +207,14 @@ def picture_paths(videos: list[str], save: Path, labels: Sequence[str]) -> dict[
     Raises:
         ValueError: before anything is predicted, if that can't be drawn or written.
     """
-    from amge import bodymap
     from amge.errors import one_of
     from amge.muscles import REGION_IDS
+    from amge.viz import body_map
 
     if unknown := sorted(set(labels) - set(REGION_IDS)):
         raise ValueError(f"--save draws muscle regions; this model's labels include {', '.join(unknown[:3])}")
     if len(videos) == 1:
-        one_of("picture format", save.suffix.lower(), bodymap.FORMATS)
+        one_of("picture format", save.suffix.lower(), body_map.FORMATS)
         if save.is_dir():
             raise ValueError(f"--save {save} is a folder; name the picture")
         return {videos[0]: save}
@@ -229,12 +229,12 @@ def picture_paths(videos: list[str], save: Path, labels: Sequence[str]) -> dict[
 
 
 def picture(result: Result, window: Any, path: Path) -> None:
-    from amge import bodymap
+    from amge.viz import body_map
 
     title, frames = Path(result.video).stem.replace("_", " "), window.frames
     if frames is not None and window.keypoints is not None:
-        from amge.pose.draw import overlay
-        from amge.skeletons import layout_of
+        from amge.skeleton.layouts import layout_of
+        from amge.viz.overlay import overlay
 
         graph = layout_of(window.keypoints.shape[1])
         some = range(0, len(frames), -(-len(frames) // DRAWN))
@@ -242,7 +242,7 @@ def picture(result: Result, window: Any, path: Path) -> None:
     if result.others:
         title += f", person {result.person}"
     path.parent.mkdir(parents=True, exist_ok=True)
-    bodymap.save(path, bodymap.draw(result.probabilities, frames, title, result.threshold))
+    body_map.save(path, body_map.draw(result.probabilities, frames, title, result.threshold))
 
 
 def csv_rows(results: list[Result]) -> str:

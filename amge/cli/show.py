@@ -9,8 +9,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from amge import zoo
 from amge.cli.shared import MODEL_HELP, one_line_errors
-from amge.hub.published import PUBLISHED, is_name
+from amge.hub.published import PUBLISHED, is_name, list_pretrained
 
 out = Console()
 LARGEST = 10**11, 10**5
@@ -22,20 +23,18 @@ def list_models(
     pretrained: Annotated[bool, typer.Option("--pretrained", help="The published weights, in full, as JSON.")] = False,
 ) -> None:
     """List the models, and those with trained weights as NAME.TAG."""
-    import amge
-
     with one_line_errors():
         if pretrained:
-            typer.echo(json.dumps([asdict(entry) for entry in amge.list_pretrained(pattern)], indent=2))
+            typer.echo(json.dumps([asdict(entry) for entry in list_pretrained(pattern)], indent=2))
             return
         rows = Table(box=None, pad_edge=False)
         for column in ("name", "input", "weights", "licence of weights"):
             rows.add_column(column, no_wrap=True)
-        for name in amge.list_models(pattern):
+        for name in zoo.list_models(pattern):
             entry = PUBLISHED.get(name)
-            spec = amge.spec(entry.name if entry and entry.repo else name)  # the Hub is not asked
+            spec = zoo.spec(entry.name if entry and entry.repo else name)  # the Hub is not asked
             size = "" if spec.modality == "skeleton" else f" x {spec.size} x {spec.size}"
-            tagged = next((each.full_name for each in amge.list_pretrained() if each.name == name), None)
+            tagged = next((each.full_name for each in list_pretrained() if each.name == name), None)
             absent = f"as {tagged}" if tagged else "not published"
             weights, licence = (entry.repo or "in the package", entry.licence) if entry else (absent, "–")
             rows.add_row(name, f"{spec.frames}{size}, {spec.modality}", weights, licence)
@@ -63,11 +62,10 @@ def info(
     """Print the spec of a model and its size, as JSON."""
     from torch import nn
 
-    import amge
     from amge.hub.load import outline, read_spec
 
     with one_line_errors():
-        spec = amge.spec(name) if is_name(name) else read_spec(name)
+        spec = zoo.spec(name) if is_name(name) else read_spec(name)
         tensors = {id(value): value for value in outline(spec, *LARGEST)[0].values()}
         parameters = sum(value.numel() for value in tensors.values() if isinstance(value, nn.Parameter))
         typer.echo(json.dumps({"parameters": parameters, **json.loads(spec.to_json())}, indent=2))

@@ -8,18 +8,9 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from amge.cli.data import (
-    ListsOption,
-    ManifestOption,
-    Name,
-    PickleOption,
-    Root,
-    TableOption,
-    UnseenOption,
-    options_of,
-)
+from amge.builder import load
+from amge.cli.data_set import DataSet, names_data
 from amge.cli.shared import MODEL_HELP, one_line_errors
-from amge.hub.published import load
 
 out = Console()
 
@@ -39,8 +30,8 @@ def train(
     with one_line_errors():
         import yaml
 
+        from amge.recipes.presets import preset as by_name
         from amge.train.config import TrainConfig
-        from amge.train.presets import preset as by_name
 
         if (config is None) == (preset is None):
             raise ValueError("give a YAML file, or --preset with the name of a run")
@@ -81,10 +72,10 @@ def train(
                 out.print(next(iter(tables(json.loads((run / "report" / "report.json").read_text())))))
 
 
+@names_data
 def evaluate(
     model: Annotated[str, typer.Argument(help=MODEL_HELP)],
-    name: Name,
-    root: Root,
+    data: DataSet,
     split: Annotated[list[str] | None, typer.Option(help="Only these splits; default: all but train.")] = None,
     report: Annotated[
         Path | None, typer.Option("--out", help="Folder for predictions.parquet, report.json and report.png.")
@@ -97,20 +88,14 @@ def evaluate(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     batch_size: Annotated[int, typer.Option(min=1, help="Videos a step.")] = 8,
     workers: Annotated[int, typer.Option(min=0, help="Processes that load; 0: this one.")] = 0,
-    manifest: ManifestOption = None,
-    table: TableOption = None,
-    lists: ListsOption = None,
-    unseen: UnseenOption = None,
-    allow_pickle: PickleOption = False,
     flow: Annotated[Path | None, typer.Option(help="Folder of the flow that the model was trained on.")] = None,
 ) -> None:
     """Test a model on a data set: mAP by split and region, F1 and calibration."""
     with one_line_errors():
         import torch
 
-        from amge.data.datasets import load_samples, takes
-        from amge.data.flow_cache import FlowCache
         from amge.data.sample import SPLITS, of_split
+        from amge.video.flow_cache import FlowCache
 
         try:
             from amge.evaluate import evaluate as test
@@ -118,12 +103,9 @@ def evaluate(
         except ImportError as error:
             raise ImportError(f"the test needs more packages ({error.name}): pip install 'amge[train]'") from None
         network = load(model)
-        options = options_of(unseen, manifest=manifest, table=table, lists=lists, allow_pickle=allow_pickle)
-        if takes(name, "labels"):
-            options["labels"] = network.spec.labels
-        samples = of_split(load_samples(name, root, **options), *(split or SPLITS[1:]))
+        samples = of_split(data.samples(network.spec.labels), *(split or SPLITS[1:]))
         if not samples:
-            raise ValueError(f"{root} has no samples of {', '.join(split or SPLITS[1:])}")
+            raise ValueError(f"{data.root} has no samples of {', '.join(split or SPLITS[1:])}")
         kept = FlowCache(flow) if flow else None
         device = "cuda" if torch.cuda.is_available() else "cpu"
         figures = test(network, samples, report, views, batch_size, workers, threshold, device=device, flow=kept)

@@ -18,7 +18,7 @@ from amge.convert.keys import Lacks, State
 from amge.convert.reference import SOURCES, from_reference
 from amge.convert.report import Report, trace
 from amge.errors import one_of
-from amge.hub.files import digest
+from amge.files import digest
 from amge.hub.save import save_pretrained
 from amge.hub.weights import opened
 from amge.model import MuscleModel

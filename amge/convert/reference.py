@@ -7,7 +7,7 @@ from typing import Any, Literal, overload
 import torch
 from torch import Tensor, nn
 
-from amge.builder import assemble, teacher_spec
+from amge.assemble import assemble, teacher_spec
 from amge.convert import baselines, configs, keys
 from amge.convert.inflate import fit
 from amge.distill.teacher import Teacher

@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from amge.data.frames import VideoError
-from amge.data.skeleton import Skeletons
+from amge.errors import VideoError
+from amge.skeleton.sequence import Skeletons
 
 
 class Kind:

@@ -11,11 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from amge.data.frames import IMAGE_SUFFIXES, VideoError, from_images
 from amge.data.sample import SPLITS, Sample, fingerprint, leaks
-from amge.data.skeleton import BROKEN, read_skeletons
-from amge.data.video import _read
+from amge.errors import VideoError
 from amge.muscles import REGION_IDS
+from amge.skeleton.files import BROKEN, read_skeletons
+from amge.video.frames import IMAGE_SUFFIXES, from_images
+from amge.video.read import read_frames
 
 FULL_SIZE = 2**20
 """A largest side, in pixels, that scales nothing down."""
@@ -158,7 +159,7 @@ def _contents(video: Path | tuple[Path, ...]) -> Contents | str:
 def _frames(video: Path) -> Contents:
     count, end, size = 0, 0.0, (0, 0)
     images = video.is_dir()
-    with closing(_read(video, 30.0, FULL_SIZE)) as stream:
+    with closing(read_frames(video, 30.0, FULL_SIZE)) as stream:
         for shown in stream:
             if images or not count:
                 height, width = shown.image().shape[:2]

@@ -12,28 +12,29 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from amge.data.frames import VideoError
-from amge.data.modality import MODALITIES, from_rgb
-from amge.data.preprocess import normalise, still_view
 from amge.data.sample import Sample
-from amge.data.sampling import even_starts, frame_times, random_starts
-from amge.data.skeleton import BROKEN, Skeletons, hold, read_skeletons
-from amge.data.skeleton import normalise as normalise_skeleton
-from amge.data.track import extent
-from amge.data.video import duration, frames_at
-from amge.data.view import View, random_view
-from amge.errors import one_of
-from amge.graph import Graph
+from amge.errors import VideoError, one_of
 from amge.muscles import encode
-from amge.skeletons import layout_of
+from amge.skeleton.files import BROKEN, read_skeletons
+from amge.skeleton.graph import Graph
+from amge.skeleton.layouts import fit_layout, layout_of
+from amge.skeleton.sequence import Skeletons, hold
+from amge.skeleton.sequence import normalise as normalise_skeleton
+from amge.skeleton.tracking import extent
+from amge.skeleton.view import seen_joints
 from amge.spec import ModelSpec
+from amge.video.modality import MODALITIES, from_rgb
+from amge.video.picture import read_picture
+from amge.video.preprocess import normalise, still_view
+from amge.video.read import duration, frames_at
+from amge.video.sampling import even_starts, frame_times, random_starts
+from amge.video.view import View, random_view
 
 if TYPE_CHECKING:
-    from amge.data.flow_cache import FlowCache
+    from amge.video.flow_cache import FlowCache
 
 LOADED = {"rgb": "rgb", "rgb_diff": "rgb", "flow": "flow", "skeleton": "skeleton"}
 """Modality to what is loaded for it: differences are taken on the device."""
@@ -41,7 +42,7 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 REPLACEMENTS = 10
 """How many samples in a row may be broken before training gives up."""
 MAX_SIDE = 640
-"""Pixels of the longer side of frames in a test, as in `amge.data.video.windows`; in training twice the clip's."""
+"""Pixels of the longer side of frames in a test, as in `amge.video.windows.windows`; in training twice the clip's."""
 PAUSE = 10.0
 """Seconds between two clips from which the video is searched for the second rather than decoded up to it."""
 
@@ -133,7 +134,7 @@ class Clips(Dataset):
                 f"{len(missing)} samples lack skeletons, such as {missing[0]}; `amge data prepare skeletons` makes them"
             )
         if train:
-            from amge.data.appearance import appearance, erasing
+            from amge.video.appearance import appearance, erasing
 
             self.appearance: Any = appearance(train.jitter, train.operations, train.magnitude, self.loads != ("rgb",))
             self.erasing: Any = erasing(train.erase)
@@ -204,7 +205,7 @@ class Clips(Dataset):
             VideoError: if it can't be read.
         """
         if isinstance(sample.video, tuple):
-            shown = [picture(path) for path in sample.video]
+            shown = [read_picture(path) for path in sample.video]
             if len({each.shape for each in shown}) > 1:
                 raise VideoError(f"the pictures of {sample.id} differ in size: those shown in turn must not")
             return [np.stack(shown)[moment.times] for moment in moments]
@@ -238,7 +239,7 @@ class Clips(Dataset):
         """Frames `(T, 3, S, S)` in 0..255 to a normalised clip `(3, T, S, S)`."""
         if not self.train:
             return normalise(frames, self.spec.mean, self.spec.std)
-        from amge.data.appearance import apply
+        from amge.video.appearance import apply
 
         changed = apply(self.appearance, frames.round().to(torch.uint8)).float()
         clip = normalise(changed, self.spec.mean, self.spec.std)
@@ -248,7 +249,7 @@ class Clips(Dataset):
         """Flow `(3, T, S, S)` of a clip, from what is kept of the whole video, or computed on its frames."""
         if self.flow is None or isinstance(sample.video, tuple):
             return from_rgb(frames.transpose(0, 1)[None], "flow")[0]
-        from amge.data.flow_cache import decode
+        from amge.video.flow_cache import decode
 
         step = max((moment.end - moment.start) / self.spec.frames, 0.002)  # the least that is kept
         whole, times = self.flow.get(sample.video, step)
@@ -276,11 +277,9 @@ class Clips(Dataset):
 
     def skeleton(self, persons: np.ndarray, view: View, size: tuple[int, int]) -> Tensor:
         """The main person, as a skeleton model takes it: `(1, T, V, 3)`."""
-        from amge.pose.persons import fit_layout
-
         sizes = [np.mean([extent(frame) for frame in person]) for person in persons]
         person = persons[int(np.argmax(sizes))][None]
-        given = view.joints(person, size, layout_of(person.shape[2]) or self.graph)
+        given = seen_joints(view, person, size, layout_of(person.shape[2]) or self.graph)
         fitted = fit_layout(given, self.joints or given.shape[2], self.graph)[0]
         return torch.from_numpy(normalise_skeleton(hold(fitted), self.graph or layout_of(fitted.shape[1])))[None]
 
@@ -289,19 +288,6 @@ def canvas(persons: Any) -> tuple[int, int]:
     """A picture that holds all joints: height and width."""
     far = persons[..., :2].reshape(-1, 2).max(axis=0, initial=1)
     return int(far[1]) + 1, int(far[0]) + 1
-
-
-def picture(path: Path) -> np.ndarray:
-    """One picture, uint8 RGB `(H, W, 3)`.
-
-    Raises:
-        VideoError: if it can't be read.
-    """
-    try:
-        with Image.open(path) as image:
-            return np.asarray(image.convert("RGB"))
-    except Exception as error:  # Pillow's readers raise OSError, SyntaxError, ValueError, struct.error and more
-        raise VideoError(f"{path}: not a readable image ({error})") from error
 
 
 @lru_cache(maxsize=100_000)
@@ -325,19 +311,3 @@ def poses_of(path: Path) -> np.ndarray:
 @lru_cache(maxsize=1024)
 def skeletons_of(path: Any) -> Skeletons:
     return read_skeletons(path)
-
-
-def collate(items: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Items to a batch: of each modality all clips `(R, ...)`, `sample` `(R,)` whose they are in the batch, `target`
-    `(B, K)`, `index` `(B,)`, and `broken`, a list of ids and reasons."""
-    broken = [each for item in items for each in item["broken"]]
-    whole = [item for item in items if "target" in item]
-    if not whole:
-        return {"broken": broken}
-    names = [name for name in ("rgb", "flow", "skeleton") if name in whole[0]]
-    batch: dict[str, Any] = {name: torch.cat([item[name] for item in whole]) for name in names}
-    counts = torch.tensor([len(item[names[0]]) for item in whole])
-    batch["sample"] = torch.arange(len(whole)).repeat_interleave(counts)
-    batch["target"] = torch.stack([item["target"] for item in whole])
-    batch["index"] = torch.tensor([item["index"] for item in whole])
-    return batch | {"broken": broken}

@@ -22,7 +22,9 @@ from amge.files import whole
 from amge.muscles import REGION_IDS
 
 COLUMNS = ("id", "video", "split", "activity", "regions", "source", "start", "end", "skeletons")
-NAMES = ("labels.csv", "labels.json", "manifest.csv", "manifest.json")
+MANIFEST = "manifest.csv"
+"""What this library calls those that it writes."""
+NAMES = ("labels.csv", "labels.json", MANIFEST, "manifest.json")
 """What `read_folder` looks for, in this order."""
 
 Table = Mapping[str, Sequence[str]]

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from amge.data.sample import Sample
 from amge.errors import one_of
 from amge.muscles import REGION_IDS, decode, encode
+from amge.video.picture import read_picture
 
 SPLITS = ("train", "val_seen", "val_unseen")
 
@@ -48,7 +48,7 @@ def load(folder: str | Path, split: str) -> list[Exercise]:
         return [
             Exercise(
                 sample["id"],
-                np.stack([np.asarray(Image.open(folder / frame).convert("RGB")) for frame in sample["frames"]]),
+                np.stack([read_picture(folder / frame) for frame in sample["frames"]]),
                 poses[sample["id"]].astype(np.float32),
                 encode(sample["regions"]),
             )

@@ -1,159 +1,19 @@
-"""A data set of rendered clips, `amge.data.synthetic`, in a folder: small, labelled, and free of anybody's rights."""
+"""The data set of rendered clips, `amge.synthetic`: small, labelled, and free of anybody's rights.
 
-import json
-import os
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
-from fractions import Fraction
-from functools import partial
-from multiprocessing import get_context
+`amge.data.prepare.synthetic` makes it.
+"""
+
 from pathlib import Path
-from typing import Any
 
-import av
-import numpy as np
-
-from amge.data.manifest import read_manifest, write_manifest
+from amge.data.manifest import MANIFEST, read_manifest
 from amge.data.sample import Sample
-from amge.data.synthetic import EXERCISES, render
-from amge.files import whole
-
-UNSEEN = ("lunge", "triceps_dip", "chest_fly", "glute_bridge", "plank", "lat_pulldown")
-"""Exercises that no training clip shows; their families are unseen in the open exercise photographs, too."""
-MANIFEST = "manifest.csv"
-REPEATABLE = {"crf": "18", "x264-params": "mbtree=0:threads=1"}
-"""With its usual options x264 does not give the same bytes each time."""
-
-
-@dataclass(frozen=True)
-class Clip:
-    """What is rendered for a sample."""
-
-    name: str
-    exercise: str
-    split: str
-    seed: int
-
-
-def plan(clips: int, seed: int = 0) -> Iterator[Clip]:
-    """The first `clips` of an endless list.
-
-    Every 34 clips show all exercises, in an order of their own. Clips of `UNSEEN` go to `val_unseen` and `test_unseen`
-    in turn. Of the others, the first of each exercise goes to `train`, then a tenth of all to `val_seen` and a tenth to
-    `test_seen`, as soon as these have less; so about 40 clips are needed for every split to have some.
-    """
-    counts = dict.fromkeys(("seen", "unseen", "val_seen", "test_seen"), 0)
-    for number in range(clips):
-        turn, place = divmod(number, len(EXERCISES))
-        exercise = list(EXERCISES)[np.random.default_rng((seed, turn)).permutation(len(EXERCISES))[place]]
-        if exercise in UNSEEN:
-            split = ("val_unseen", "test_unseen")[counts["unseen"] % 2]
-            counts["unseen"] += 1
-        else:
-            counts["seen"] += 1
-            lacking = [name for name in ("val_seen", "test_seen") if turn and counts[name] < counts["seen"] // 10]
-            split = lacking[0] if lacking else "train"
-            if lacking:
-                counts[split] += 1
-        yield Clip(f"{number:05}_{exercise}", exercise, split, _seed(seed, number))
-
-
-def prepare(
-    out: str | Path,
-    clips: int = 500,
-    frames: int = 32,
-    size: int = 112,
-    fps: float = 16.0,
-    seed: int = 0,
-    workers: int = 1,
-) -> list[Sample]:
-    """Render a data set into the folder `out`: `videos/`, `skeletons/` and, when all is there, `manifest.csv`.
-
-    The same arguments give the same clips, and with one version of the encoder the same bytes. Run it again after a cut
-    and it goes on; run it with more `clips` and it adds them.
-
-    Args:
-        out: the folder.
-        clips: how many.
-        frames: of each clip.
-        size: of the square picture, in pixels; even.
-        fps: frames a second.
-        seed: decides everything else.
-        workers: processes that render.
-
-    Raises:
-        ValueError: if `out` holds clips of other arguments, or an argument makes no sense.
-        OSError: if a file can't be written.
-    """
-    out = Path(out)
-    if clips < 1 or frames < 2 or size < 16 or size % 2 or not 0 < fps < float("inf") or workers < 1:
-        raise ValueError(
-            f"expected at least 1 clip, 2 frames, an even size from 16, a positive rate and 1 worker, got {clips=}, "
-            f"{frames=}, {size=}, {fps=}, {workers=}"
-        )
-    options = {"frames": frames, "size": size, "fps": fps, "seed": seed}
-    made_with = out / "options.json"
-    if made_with.exists() and json.loads(made_with.read_text()) != options:
-        raise ValueError(f"{out} holds clips of other options, {made_with.read_text().strip()}; name a new folder")
-    with whole(made_with) as part:
-        part.write_text(json.dumps(options) + "\n")
-    planned = list(plan(clips, seed))
-    write = partial(_write, out, frames, size, fps)
-    if workers == 1:
-        for clip in planned:
-            write(clip)
-    else:
-        with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
-            list(pool.map(write, planned, chunksize=4))
-    samples = [
-        Sample(
-            id=clip.name,
-            video=out / "videos" / f"{clip.name}.mp4",
-            regions=EXERCISES[clip.exercise].regions,
-            activity=clip.exercise,
-            split=clip.split,
-            source=clip.name,
-            skeletons=out / "skeletons" / f"{clip.name}.npz",
-        )
-        for clip in planned
-    ]
-    write_manifest(samples, out / MANIFEST)
-    return samples
 
 
 def samples(folder: str | Path) -> list[Sample]:
-    """The samples of a folder that `prepare` has made; `ValueError` if it is not there or not whole."""
+    """The samples of a prepared folder; `ValueError` if it is not there or not whole."""
     manifest = Path(folder) / MANIFEST
     if not manifest.is_file():
         raise ValueError(
             f"{folder} holds no whole set of rendered clips; amge data prepare synthetic {folder} makes it"
         )
     return read_manifest(manifest)
-
-
-def _seed(seed: int, number: int) -> int:
-    return int(np.random.SeedSequence((seed, number)).generate_state(1)[0])
-
-
-def _write(out: Path, frames: int, size: int, fps: float, clip: Clip) -> None:
-    """Render a clip, unless it is there: the skeletons come last, and each file appears when it is whole."""
-    video, skeletons = out / "videos" / f"{clip.name}.mp4", out / "skeletons" / f"{clip.name}.npz"
-    if video.exists() and skeletons.exists():
-        return
-    rendered = render(clip.exercise, frames, size, clip.seed, fps)
-    with whole(video) as part:
-        _encode(part, rendered.frames, fps)
-    with whole(skeletons) as part:
-        np.savez_compressed(part, keypoints=rendered.keypoints[None], fps=fps)
-
-
-def _encode(path: Path, frames: np.ndarray, fps: float) -> None:
-    codec, options = ("libx264", REPEATABLE) if "libx264" in av.codecs_available else ("mpeg4", {})
-    with av.open(os.fspath(path), "w") as container:
-        stream: Any = container.add_stream(codec, rate=Fraction(fps).limit_denominator(60000), options=options)
-        stream.height, stream.width = frames.shape[1:3]
-        stream.pix_fmt = "yuv420p"
-        for image in frames:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
-        container.mux(stream.encode())

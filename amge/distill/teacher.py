@@ -1,9 +1,10 @@
 """A frozen teacher."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
-from amge.model import MuscleModel
 from amge.results import Signals
 
 
@@ -11,20 +12,20 @@ class Teacher(nn.Module):
     """Wraps a trained model: no gradient, and eval mode even where a student that holds it is put into train mode.
 
     Args:
-        model: of the teacher's modality. To teach tokens it has one bank, the sender.
+        model: a `MuscleModel` of the teacher's modality. To teach tokens it has one bank, the sender.
 
     Raises:
         ValueError: for a module that is no `MuscleModel`: freeze it yourself, and give its tokens to a loss.
     """
 
-    def __init__(self, model: MuscleModel) -> None:
+    def __init__(self, model: nn.Module) -> None:
         super().__init__()
         if not hasattr(model, "forward_signals"):
             raise ValueError(
                 f"a Teacher wraps a MuscleModel, got {type(model).__name__}; of another model, freeze it and give its "
                 f"tokens to TokenDistillation or its logits to LogitDistillation"
             )
-        self.model = model.requires_grad_(False)
+        self.model: Any = model.requires_grad_(False)
         self.train(False)
 
     def train(self, mode: bool = True) -> "Teacher":

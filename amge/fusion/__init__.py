@@ -3,14 +3,12 @@
 from amge.fusion.bottleneck import Bottleneck
 from amge.fusion.concat import Concat
 from amge.fusion.cross_attention import CrossAttention
+from amge.fusion.elementwise import Mean, Product, Sum
 from amge.fusion.late import LateFusion
 from amge.fusion.mctf import MCTF
-from amge.fusion.mean import Mean
 from amge.fusion.mixed import Mixed
 from amge.fusion.patch import PatchFusion
-from amge.fusion.product import Product
 from amge.fusion.self_attention import SelfAttention
-from amge.fusion.sum import Sum
 
 __all__ = [
     "MCTF",

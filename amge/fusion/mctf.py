@@ -10,9 +10,9 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from amge.drop_path import drop_path
 from amge.errors import one_of
 from amge.fusion.shapes import same_shape
+from amge.layers.drop_path import drop_path
 
 FORMS = ("paper", "official")
 PAIRS = {"self": ("mm", "rr"), "mr": ("mr", "mr"), "rm": ("rm", "rm")}

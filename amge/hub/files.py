@@ -1,16 +1,9 @@
 """Where the files of a checkpoint come from: a folder, or a repository on the Hugging Face Hub."""
 
-import hashlib
-import re
 from pathlib import Path
 from typing import Protocol
 
-from amge.hub.names import CONFIG, PICKLES, WEIGHTS
-
-REPO = re.compile(r"(?P<repo>\w[\w.-]*/\w[\w.-]*)(@(?P<revision>[\w./-]+))?", re.ASCII)
-"""A repository on the Hub, and perhaps a revision."""
-
-COMMIT = re.compile(r"[0-9a-f]{40}")
+from amge.hub.names import CONFIG, PICKLES, REPO, WEIGHTS
 
 
 class Files(Protocol):
@@ -76,13 +69,3 @@ def locate(source: str | Path, revision: str | None = None, **fetching: object) 
     from amge.hub.remote import Repo
 
     return Repo(match["repo"], revision or match["revision"], **fetching)  # type: ignore[arg-type]
-
-
-def digest(path: Path, algorithm: str = "sha256", prefix: bytes = b"") -> str:
-    """The hash of a file, after a prefix, in hexadecimal digits."""
-    found = hashlib.new(algorithm, prefix)
-    with path.open("rb", buffering=0) as file:
-        buffer = memoryview(bytearray(1 << 20))
-        while count := file.readinto(buffer):
-            found.update(buffer[:count])
-    return found.hexdigest()

@@ -6,23 +6,23 @@ import warnings
 from collections.abc import Container, Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
+from amge.assemble import assemble, put_together
 from amge.devices import default_device
 from amge.errors import one_of
 from amge.hub.files import Files, locate
 from amge.hub.lean import chance_kept, counted, refill, without_parameters
 from amge.hub.names import CONFIG, PICKLES
 from amge.hub.weights import Weights, document
+from amge.model import MuscleModel
 from amge.registry import PARTS, used
 from amge.spec import ModelSpec, class_names
-
-if TYPE_CHECKING:
-    from amge.model import MuscleModel
+from amge.version import __version__
 
 SLACK = 4, 50_000_000, 2_000
 """A model may register this many times the numbers and tensors that its weights hold, and that many more of each, while
@@ -41,7 +41,7 @@ def from_pretrained(
     cache_dir: str | Path | None = None,
     local_files_only: bool = False,
     **overrides: Any,
-) -> "MuscleModel":
+) -> MuscleModel:
     """Load a checkpoint: a folder that `save_pretrained` wrote, or a repository on the Hugging Face Hub.
 
     Nothing else is fetched, least of all a backbone's own weights; what is in the cache is not fetched again. Files of
@@ -82,10 +82,8 @@ def load(
     strict: bool = True,
     device: str | torch.device | None = None,
     dtype: torch.dtype | None = None,
-) -> "MuscleModel":
+) -> MuscleModel:
     """The model of a spec with the weights of a checkpoint, in eval mode; arguments and errors as `from_pretrained`."""
-    from amge.builder import assemble
-
     if num_classes is not None:
         class_names(num_classes)
     if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point and dtype.itemsize > 1):
@@ -125,7 +123,7 @@ def load(
 
 def outline(
     spec: ModelSpec, numbers: float = math.inf, tensors: float = math.inf
-) -> tuple[dict[str, Tensor], "MuscleModel | None"]:
+) -> tuple[dict[str, Tensor], MuscleModel | None]:
     """What a spec has to be filled with: tensors without memory; if only a model with memory can be put together, its
     tensors and it.
 
@@ -137,8 +135,6 @@ def outline(
     Raises:
         ValueError: for parts that do not fit one another, that can't be built, or a model that is too large.
     """
-    from amge.builder import assemble
-
     with chance_kept():
         try:
             with torch.device("meta"), counted(numbers, tensors):
@@ -159,10 +155,8 @@ def outline(
             raise ValueError(f"{spec.name!r} can't be built: {str(error) or type(error).__name__}") from error
 
 
-def hollow(spec: ModelSpec) -> "MuscleModel":
+def hollow(spec: ModelSpec) -> MuscleModel:
     """The model of a spec whose parameters have no memory yet; with memory, if its parts can't be put together so."""
-    from amge.builder import assemble, put_together
-
     with chance_kept():
         try:
             with without_parameters():
@@ -222,8 +216,6 @@ def spec_of(files: Files) -> ModelSpec:
         ValueError: if there is none, it is broken, or names parts that are not registered.
         OSError: if it can't be fetched.
     """
-    from amge import __version__
-
     path = files.get(CONFIG)
     if path is None:
         pickles = sorted(name for name in files.names() if name.endswith(PICKLES))

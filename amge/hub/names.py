@@ -1,4 +1,4 @@
-"""What a checkpoint's files are called."""
+"""What a checkpoint's files are called, and a repository on the Hub and its commits."""
 
 import re
 
@@ -6,6 +6,9 @@ CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
 INDEX = f"{WEIGHTS}.index.json"
 SHARD = re.compile(r"model-\d{5}-of-\d{5}\.safetensors")
 """Of weights over 5 GB: several files, which the index lists."""
+REPO = re.compile(r"(?P<repo>\w[\w.-]*/\w[\w.-]*)(@(?P<revision>[\w./-]+))?", re.ASCII)
+"""A repository on the Hub, and perhaps a revision."""
+COMMIT = re.compile(r"[0-9a-f]{40}")
 PICKLES = (".pth", ".pt", ".pyth", ".bin", ".ckpt", ".pkl", ".pickle", ".tar")
 
 

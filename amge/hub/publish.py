@@ -3,18 +3,17 @@
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
+from amge.files import digest
 from amge.hub.card import is_generated, model_card
-from amge.hub.files import REPO, Folder, digest
+from amge.hub.files import Folder
 from amge.hub.load import load, spec_of
-from amge.hub.names import CARD, CONFIG, INDEX, WEIGHTS, is_weights
+from amge.hub.names import CARD, CONFIG, INDEX, REPO, WEIGHTS, is_weights
 from amge.hub.save import config_of, save_pretrained
-
-if TYPE_CHECKING:
-    from amge.model import MuscleModel
+from amge.model import MuscleModel
 
 
 class Commit(NamedTuple):
@@ -28,7 +27,7 @@ class Commit(NamedTuple):
     """Of `model.safetensors`; of the index, where there are several files."""
 
 
-def push_to_hub(model: "MuscleModel", repo: str, dtype: torch.dtype | None = None, **options: Any) -> Commit:
+def push_to_hub(model: MuscleModel, repo: str, dtype: torch.dtype | None = None, **options: Any) -> Commit:
     """Publish a model as `owner/name` on the Hub, as `save_pretrained` would write it.
 
     Args:

@@ -8,9 +8,10 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from amge.hub.files import COMMIT, REPO, Files, Folder, digest, locate
+from amge.files import digest
+from amge.hub.files import Files, Folder, locate
 from amge.hub.load import outline
-from amge.hub.names import INDEX, WEIGHTS
+from amge.hub.names import COMMIT, INDEX, REPO, WEIGHTS
 from amge.registry import MODELS
 
 SHIPPED = Path(__file__).parent.parent / "weights"
@@ -176,13 +177,6 @@ def no_weights(name: str) -> str:
         f"CONFIG OUT, then amge.from_pretrained('OUT') (docs/checkpoints.md). Or pass pretrained='FOLDER' or "
         f"'owner/name' of a checkpoint on the Hub. amge.build({name!r}) alone builds it untrained"
     )
-
-
-def load(model: str) -> Any:
-    """A model with trained weights, by name, folder or repository; `ValueError` if there is none."""
-    import amge
-
-    return amge.build(model, pretrained=True) if is_name(model) else amge.from_pretrained(model)
 
 
 def is_name(model: str) -> bool:

@@ -11,8 +11,9 @@ from typing import Any, TypeVar
 import huggingface_hub
 from huggingface_hub import errors
 
-from amge.hub.files import COMMIT, digest
-from amge.hub.names import INDEX, WEIGHTS
+from amge.files import digest
+from amge.hub.names import COMMIT, INDEX, WEIGHTS
+from amge.version import __version__
 
 WAITS = (1.0, 2.0)
 """Seconds before each new try after a fault that may pass."""
@@ -91,8 +92,6 @@ class Repo:
 
 def agent() -> dict[str, str]:
     """Who asks."""
-    from amge import __version__
-
     return {"library_name": "amge", "library_version": __version__}
 
 

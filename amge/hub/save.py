@@ -5,7 +5,7 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -15,20 +15,20 @@ from torch import Tensor
 from amge.files import whole
 from amge.hub.card import is_generated, model_card
 from amge.hub.files import Folder
+from amge.hub.load import outline, read_spec
 from amge.hub.names import CARD, CONFIG, WEIGHTS, is_weights
 from amge.hub.weights import Weights
+from amge.model import MuscleModel
 from amge.registry import origin, used
 from amge.spec import ModelSpec, is_module
-
-if TYPE_CHECKING:
-    from amge.model import MuscleModel
+from amge.version import __version__
 
 SHARD_SIZE = "5GB"
 """Weights that are larger go to several files."""
 
 
 def save_pretrained(
-    model: "MuscleModel",
+    model: MuscleModel,
     folder: str | Path,
     dtype: torch.dtype | None = None,
     max_shard_size: int | str = SHARD_SIZE,
@@ -81,14 +81,12 @@ def save_pretrained(
     return folder
 
 
-def rebuildable(model: "MuscleModel") -> tuple[ModelSpec, dict[str, Tensor]]:
+def rebuildable(model: MuscleModel) -> tuple[ModelSpec, dict[str, Tensor]]:
     """The spec that rebuilds a model, naming the modules of parts that others have to import, and its tensors.
 
     Raises:
         ValueError: if no spec can.
     """
-    from amge.hub.load import outline
-
     if model.spec is None:
         raise ValueError(
             "this model was put together by hand, so no spec can rebuild it; register its parts with "
@@ -127,8 +125,6 @@ def _cast(key: str, value: Tensor, dtype: torch.dtype) -> Tensor:
 
 def config_of(spec: ModelSpec) -> str:
     """The text of `config.json`: the spec, and the version of this library that wrote it."""
-    from amge import __version__
-
     return json.dumps({"amge": __version__, **json.loads(spec.to_json())}, indent=2) + "\n"
 
 
@@ -146,8 +142,6 @@ def describe(folder: str | Path, **fields: Any) -> ModelSpec:
     Raises:
         ValueError: if the folder is no checkpoint, or for a field that is unknown or does not fit the weights.
     """
-    from amge.hub.load import outline, read_spec
-
     if not Path(folder).is_dir():
         raise ValueError(f"{folder} is not a folder; give one that save_pretrained wrote")
     spec = read_spec(folder).replace(**fields)

@@ -1,1 +1,1 @@
-"""The two-stage training recipe; needs `pip install amge[train]`."""
+"""Training of any model in two stages; needs `pip install amge[train]`."""

@@ -12,10 +12,10 @@ import yaml
 
 from amge.data.clips import Augmentation
 from amge.data.datasets import DATASETS
-from amge.data.flow_cache import FlowCache
 from amge.errors import one_of
 from amge.spec import ModelSpec
 from amge.train.losses import LOSSES
+from amge.video.flow_cache import FlowCache
 from amge.zoo import spec
 
 INITS = ("imagenet", "efficientnet-lite0")
@@ -81,7 +81,7 @@ class TrainConfig:
     augment: Mapping[str, Any] = field(default_factory=dict)
     """Fields of `amge.data.clips.Augmentation` to replace."""
     flow: Mapping[str, Any] | None = None
-    """Arguments of `amge.data.flow_cache.FlowCache`, for the modality flow; None: computed on each clip."""
+    """Arguments of `amge.video.flow_cache.FlowCache`, for the modality flow; None: computed on each clip."""
 
     views: int = 5
     """Clips of each video in the test."""

@@ -1,7 +1,6 @@
 """The loop that every recipe runs: Lightning, with chance that depends on the epoch alone, so that cut runs go on."""
 
 import logging
-import os
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,9 +15,8 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch.utils.data import DistributedSampler
 
-from amge.builder import assemble
-from amge.data.frames import VideoError
-from amge.errors import one_of
+from amge.assemble import assemble
+from amge.errors import VideoError, one_of
 from amge.files import whole
 from amge.hub.save import save_pretrained
 from amge.model import MuscleModel
@@ -68,10 +66,8 @@ class WholeCheckpoints(TorchCheckpointIO):
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         try:
-            with whole(Path(path)) as part, part.open("wb") as file:
-                torch.save(checkpoint, file)
-                file.flush()
-                os.fsync(file.fileno())
+            with whole(Path(path), durable=True) as part:
+                torch.save(checkpoint, part)
         except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
             raise OSError(
                 f"{path} could not be written (is the disk full?); the one before is whole: {error}"

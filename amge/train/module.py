@@ -14,24 +14,11 @@ import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
-from amge.data.modality import from_rgb
+from amge.data.batch import inputs, mean_of_views
 from amge.distill import Teacher
 from amge.metrics import mean_average_precision
 from amge.model import MuscleModel
-from amge.spec import ModelSpec
 from amge.train.objective import Objective
-
-
-def inputs(batch: dict[str, Any], spec: ModelSpec) -> Tensor:
-    """What a model of that spec takes, of a batch of `amge.data.clips`: its modalities side by side, `(R, ...)`."""
-    given = [batch[name] if name in batch else from_rgb(batch["rgb"], name) for name in spec.modalities]
-    return given[0] if len(given) == 1 else torch.cat(given, dim=1)
-
-
-def mean_of_views(probabilities: Tensor, sample: Tensor, samples: int) -> Tensor:
-    """Probabilities of clips `(R, K)` to those of samples `(B, K)`, by the number `(R,)` of each clip's sample."""
-    total = probabilities.new_zeros(samples, probabilities.shape[1]).index_add_(0, sample, probabilities)
-    return total / torch.bincount(sample, minlength=samples).clamp(min=1)[:, None]
 
 
 def cosine(warmup: int, steps: int, least: float = 0.01) -> Any:

@@ -6,7 +6,7 @@ Shapes: `B` batch, `T H W` clip, `K` classes (activities, for a model that looks
 import torch
 from torch import Tensor, nn
 
-from amge.builder import distillation
+from amge.assemble import distillation
 from amge.distill import Teacher, pair_auxiliary
 from amge.errors import one_of
 from amge.model import MuscleModel

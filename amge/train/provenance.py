@@ -10,10 +10,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from amge import __version__
 from amge.data.datasets import LICENCES
 from amge.files import whole
 from amge.train.config import TrainConfig
+from amge.version import __version__
 
 PACKAGES = (
     "amge",

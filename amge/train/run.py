@@ -16,9 +16,10 @@ import torch
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 from torch.utils.data import DataLoader, DistributedSampler
 
-from amge.builder import assemble, teacher_spec
+from amge.assemble import assemble, teacher_spec
 from amge.data.activities import canonical
-from amge.data.clips import Clips, collate
+from amge.data.batch import collate
+from amge.data.clips import Clips
 from amge.data.datasets import load_samples, takes
 from amge.data.sample import Sample, combined, fingerprint, leaks, of_split
 from amge.errors import one_of
@@ -74,10 +75,9 @@ def initialise(model: MuscleModel, init: str) -> None:
 
         start_from_imagenet(model.backbone)
     elif init == "efficientnet-lite0":
-        from amge.train.halves import encoder_of
-        from amge.train.imagenet import load_efficientnet_lite0
+        from amge.convert.efficientnet_lite0 import start_from_efficientnet_lite0
 
-        load_efficientnet_lite0(encoder_of(model))
+        start_from_efficientnet_lite0(model.backbone)
     elif Path(init).is_dir():
         start_from(model, from_pretrained(init))
     else:
@@ -260,7 +260,7 @@ class Run:
 
     def finish(self, name: str, module: Training) -> None:
         """Draw the curves of a stage, and list what could not be read."""
-        from amge.train.plots import curves
+        from amge.viz.plots import curves
 
         curves(self.out / name)
         if module.broken:

@@ -9,8 +9,8 @@ import amge
 from amge.backbones import Graph
 from amge.backbones.temporal import PersonNorm
 from amge.backbones.video import SlowFastFeatures
-from amge.graph import hierarchy
-from amge.skeletons import COCO17, NTU25
+from amge.skeleton.graph import hierarchy
+from amge.skeleton.layouts import COCO17, NTU25
 
 ADAPTER = {"dim": 16, "depth": 2, "num_heads": 2}
 VIDEO = {"c2d-tiny": 256, "i3d-tiny": 256, "slow-tiny": 256, "slowfast-tiny": 288, "videoswin-tiny": 128}

@@ -9,8 +9,8 @@ import amge.backbones.mvit
 from amge.backbones import MViT, mvitv2
 from amge.backbones.pooling_attention import PoolingAttention
 from amge.backbones.relative_position import offsets
-from amge.data.modality import rgb_diff
 from amge.distill import Teacher, TokenDistillation
+from amge.video.modality import rgb_diff
 
 TRUNK = {"embed_dim": 16, "depth": 4, "double_at": (1, 2)}
 TINY = {"backbone_args": TRUNK, "frames": 4, "size": 32, "tokens": 3, "labels": ("a", "b")}

@@ -6,7 +6,7 @@ import torch
 import amge
 from amge.backbones.skeleton import st_gcn
 from amge.backbones.streams import STREAMS, stream
-from amge.skeletons import COCO17
+from amge.skeleton.layouts import COCO17
 
 PARENTS = COCO17.parents()
 

@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from amge.data.video import windows
+from amge.video.windows import windows
 
 ROOT = Path(__file__).parents[2]
 

@@ -44,7 +44,7 @@ def test_collecting_and_what_is_noise(script, tmp_path, monkeypatch):
 
 
 def test_every_row_can_be_built(script):
-    from amge.builder import assemble
+    from amge.assemble import assemble
 
     spec = script.config(3, "PHOTOS", "CLIPS", 0).spec()
     for changes in script.TABLE_3.values():

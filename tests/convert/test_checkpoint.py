@@ -20,7 +20,7 @@ import amge
 from amge.cli import app
 from amge.convert import Refused, configs, convert_checkpoint, from_reference, keys
 from amge.convert.report import trace
-from amge.hub.files import digest
+from amge.files import digest
 
 GOLDEN = Path(__file__).resolve().parents[3] / "shared" / "golden"
 ROWS = [(1, 16, 16, 1, 4), (2, 16, 32, 2, 2), (2, 32, 32, 1, 2), (4, 32, 64, 2, 1)]

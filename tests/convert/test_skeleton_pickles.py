@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from amge.cli import app
 from amge.convert.skeletons import STAND_INS, from_pickle
-from amge.data.skeleton import read_skeletons
+from amge.skeleton.files import read_skeletons
 
 
 def annotation(name, persons=1, frames=4, label=3, score=0.9):

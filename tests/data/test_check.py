@@ -9,7 +9,7 @@ from PIL import Image
 
 from amge.data.check import Contents, check, counts
 from amge.data.sample import SPLITS, Sample, fingerprint
-from amge.data.video import write_video
+from amge.video.write import write_video
 
 
 def sample(id, video, **others):

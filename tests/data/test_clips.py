@@ -10,14 +10,15 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 import amge
-from amge.data.clips import Augmentation, Clips, collate
-from amge.data.frames import VideoError
+from amge.data.batch import collate
+from amge.data.clips import Augmentation, Clips
 from amge.data.open_exercise import samples as open_exercise
 from amge.data.sample import Sample
-from amge.data.skeleton import normalise
-from amge.data.video import write_video
+from amge.errors import VideoError
 from amge.muscles import REGION_IDS
-from amge.skeletons import COCO17
+from amge.skeleton.layouts import COCO17
+from amge.skeleton.sequence import normalise
+from amge.video.write import write_video
 
 PLAIN = Augmentation(scale=(1, 1), ratio=(1, 1), mirror=0, jitter=0, operations=0, erase=0)
 """A square picture as it is."""
@@ -185,7 +186,7 @@ def test_the_mirror_is_in_every_modality(tmp_path, spec):
 
 def test_flow_without_a_cache_is_that_of_the_clip(folder, spec):
     pytest.importorskip("cv2")
-    from amge.data.flow import optical_flow
+    from amge.video.flow import optical_flow
 
     item = Clips([sample(folder / "long.mp4")], spec, ("rgb", "flow"))[0]
     torch.testing.assert_close(item["flow"], optical_flow(item["rgb"]), atol=0.02, rtol=0)
@@ -258,7 +259,7 @@ def test_augmentation_changes_clips_and_none_leaves_them(folder, spec):
 
 
 def test_photographs_with_skeletons_are_not_moved_about(prepared, tiny_spec):
-    from amge.data.appearance import GEOMETRIC
+    from amge.video.appearance import GEOMETRIC
 
     given = open_exercise(prepared)
     for modalities, moved in ((("rgb",), True), (("rgb", "skeleton"), False), (("flow", "rgb"), False)):

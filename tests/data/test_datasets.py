@@ -11,12 +11,12 @@ from typer.testing import CliRunner
 
 from amge.cli import app
 from amge.data.datasets import DATASETS, load_samples, register_dataset
+from amge.data.prepare.synthetic import UNSEEN, plan, prepare
 from amge.data.sample import Sample, leaks
-from amge.data.skeleton import read_skeletons
-from amge.data.synthetic import EXERCISES
-from amge.data.synthetic_set import UNSEEN, plan, prepare
-from amge.data.video import windows
 from amge.muscles import REGION_IDS
+from amge.skeleton.files import read_skeletons
+from amge.synthetic import EXERCISES
+from amge.video.windows import windows
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from amge.data import open_exercise
-from amge.data.families import RULES, UNSEEN, family_of
-from amge.data.prepare import derived_split, prepare, read_splits, regions_of
+from amge.data.prepare.families import RULES, UNSEEN, family_of
+from amge.data.prepare.open_exercise import derived_split, prepare, read_splits, regions_of
 from amge.data.sample import leaks
 from amge.muscles import REGION_IDS
 

@@ -7,8 +7,8 @@ from torch import nn
 
 import amge
 from amge.backbones import Frames, TokenDecoder, joint_mixer, mvitv2
-from amge.data.modality import rgb_diff
 from amge.fusion import Concat, CrossAttention, LateFusion, PatchFusion, Product, Sum
+from amge.video.modality import rgb_diff
 
 TINY = {"embed_dim": 8, "depth": 3, "double_at": (1, 2), "frames": 4, "size": 32, "drop_path": 0.0}
 

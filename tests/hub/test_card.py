@@ -14,9 +14,9 @@ from typer.testing import CliRunner
 
 import amge
 from amge.cli import app
+from amge.files import digest
 from amge.hub import read_spec
 from amge.hub.card import UNSTATED, model_card, unstated
-from amge.hub.files import digest
 from amge.hub.published import PUBLISHED, SHIPPED
 from amge.zoo import MODELS
 

@@ -20,9 +20,10 @@ from safetensors.torch import load_file
 from torch import nn
 
 import amge
+from amge.files import digest
 from amge.hub import describe, lean
 from amge.hub.card import GENERATED
-from amge.hub.files import Folder, digest
+from amge.hub.files import Folder
 from amge.hub.published import Pinned
 from amge.hub.weights import weight_files
 

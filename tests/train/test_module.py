@@ -11,12 +11,13 @@ pytest.importorskip("lightning")
 pytest.importorskip("sklearn")
 
 import amge
+from amge.data.batch import inputs, mean_of_views
+from amge.data.prepare.synthetic import prepare
 from amge.data.sample import of_split
-from amge.data.synthetic_set import prepare
 from amge.metrics import mean_average_precision
 from amge.train.config import TrainConfig
 from amge.train.loop import EpochSampler, SeedSteps, WholeCheckpoints
-from amge.train.module import Training, cosine, inputs, mean_of_views
+from amge.train.module import Training, cosine
 from amge.train.run import Run, read_data, start_from, tokens_alone, train
 
 SPEC = {

@@ -22,12 +22,12 @@ from typer.testing import CliRunner
 
 import amge
 from amge.cli import app
+from amge.data.prepare.synthetic import prepare
 from amge.data.sample import of_split
-from amge.data.synthetic_set import prepare
 from amge.evaluate import predictions
 from amge.metrics import mean_average_precision
+from amge.recipes.presets import PRESETS, preset
 from amge.train.config import TrainConfig
-from amge.train.presets import PRESETS, preset
 from amge.train.run import read_data, tokens_alone, train
 
 SPEC = {

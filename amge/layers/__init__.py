@@ -1,0 +1,1 @@
+"""Pieces of networks that know nothing of muscles."""

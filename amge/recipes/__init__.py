@@ -1,0 +1,1 @@
+"""What makes the shipped weights, and training runs by name; `python -m amge.recipes --help`."""

@@ -1,0 +1,86 @@
+"""`python -m amge.recipes NAME --data FOLDER --out RUN` trains what is shipped as NAME; `ship` readies it to share."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+
+from amge.backbones.streams import STREAMS
+from amge.hub.load import from_pretrained
+from amge.recipes.lite.recipe import STAGES
+from amge.recipes.lite.recipe import train as train_lite
+from amge.recipes.poses.recipe import DECODER
+from amge.recipes.poses.recipe import train as train_poses
+from amge.zoo import spec as spec_of
+
+app = typer.Typer(no_args_is_help=True, help="Train the shipped models again.")
+
+
+@app.command("transm3e-lite")
+def lite(
+    data: Annotated[Path, typer.Option(help="Folder of the prepared open exercise photographs.")],
+    out: Annotated[Path, typer.Option(help="Run folder; run again to go on after a cut.")],
+    model: Annotated[str, typer.Option(help="Another to train, from `amge list`.")] = "transm3e-lite",
+    stage: Annotated[list[str] | None, typer.Option(help=f"Only these of {', '.join(STAGES)}.")] = None,
+    epochs: Annotated[tuple[int, int], typer.Option(help="Of stage 1 and stage 2.")] = (32, 8),
+    distill: Annotated[bool, typer.Option(help="MCTKD in stage 2.")] = True,
+    tokens: Annotated[bool, typer.Option(help="Muscle token banks; without, one class token.")] = True,
+    size: Annotated[int, typer.Option(help="Side of training clips in pixels.")] = 160,
+    frames: Annotated[tuple[int, int], typer.Option(help="Frames of training clips in stage 1 and stage 2.")] = (2, 4),
+    seed: int = 0,
+) -> None:
+    """Train a video model on the open exercise photographs and rendered figures, in two stages."""
+    spec = spec_of(model)
+    if not tokens:
+        spec = spec.replace(tokens=1, banks=("main",), fusion=None, distill=None)
+    train_lite(spec, data, out, tuple(stage) if stage else STAGES, epochs, distill, frames, size=size, seed=seed)
+
+
+@app.command("st-gcn")
+def poses(
+    data: Annotated[Path, typer.Option(help="Folder of the prepared open exercise photographs.")],
+    out: Annotated[Path, typer.Option(help="Run folder; run again to go on after a cut.")],
+    model: Annotated[str, typer.Option(help="Another graph network to train, from `amge list`.")] = "st-gcn",
+    width: Annotated[int, typer.Option(help="Channels of its first blocks.")] = 24,
+    stream: Annotated[
+        list[str] | None, typer.Option(help=f"What it sees, of {', '.join(STREAMS)}; default: all.")
+    ] = None,
+    tokens: Annotated[int, typer.Option(help="Muscle tokens that read its features; 0: none.")] = 20,
+    frames: Annotated[int, typer.Option(help="Frames of a clip.")] = 16,
+    seconds: Annotated[float, typer.Option(help="Length of a clip of a long video.")] = 5.0,
+    epochs: int = 40,
+    stop: Annotated[int | None, typer.Option(help="Epochs to end after; default: all.")] = None,
+    pool: Annotated[int, typer.Option(help="Pairs of poses made up.")] = 200_000,
+    seed: int = 0,
+) -> None:
+    """Train a skeleton model on the poses of the open exercise photographs."""
+    network = {"width": width, "streams": tuple(stream or STREAMS)}
+    decoder = {"tokens": tokens, "backbone_args": {**network, **DECODER}} if tokens else {"backbone_args": network}
+    spec = spec_of(model).replace(
+        **decoder,
+        head_args={},
+        activation="sigmoid",
+        frames=frames,
+        seconds=seconds,
+    )
+    train_poses(spec, data, out, pool, epochs, seed=seed, stop=stop)
+
+
+@app.command()
+def ship(
+    source: Annotated[Path, typer.Argument(help="Folder that a training stage wrote.")],
+    out: Annotated[Path, typer.Argument(help="Folder for the checkpoint.")],
+    tag: Annotated[str, typer.Option(help="What it was trained on and how, as in `open-exercise`.")],
+    licence: Annotated[str, typer.Option(help="Of the weights.")],
+    threshold: Annotated[float, typer.Option(min=0, max=1, help="From which a region is active.")] = 0.5,
+    metrics: Annotated[str, typer.Option(help="Measured ones, as a JSON object.")] = "{}",
+) -> None:
+    """Store the weights in half precision, with the metadata that a checkpoint travels with."""
+    trained = from_pretrained(source, tag=tag, licence=licence, threshold=threshold, metrics=json.loads(metrics))
+    trained.save_pretrained(out, dtype=torch.float16)
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,160 @@
+"""A skeleton model from the poses of photographs.
+
+Trees on features of the two poses of each exercise learn from the labels; the network learns from the trees, on poses
+made of those of the photographs and set in motion. It never sees a pose twice, which is what 562 exercises lack.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, Dataset
+
+from amge.assemble import assemble
+from amge.data.datasets import LICENCES
+from amge.hub.load import from_pretrained
+from amge.hub.names import CONFIG
+from amge.model import MuscleModel
+from amge.muscles import REGION_IDS
+from amge.recipes.poses.motion import move
+from amge.recipes.poses.pairs import load_pairs, make_up
+from amge.recipes.poses.trees import PoseTrees
+from amge.recipes.run_folder import same_run
+from amge.skeleton.layouts import COCO17
+from amge.spec import ModelSpec
+from amge.train.loop import fit
+from amge.train.provenance import made_of
+
+DECODER = {"dim": 96, "depth": 3, "num_heads": 4}
+"""Of the decoder through which tokens read the features."""
+
+
+class PoseClips(Dataset):
+    """Batches of clips of made-up pairs, each anew in every epoch.
+
+    The chance of a batch depends on seed, epoch and index alone.
+
+    Args:
+        pairs: `(n, 2, V, 3)`.
+        targets: probabilities `(n, K)`.
+        frames: `T`.
+        batch_size: clips a batch.
+        batches: an epoch.
+        seed: of all chance.
+    """
+
+    def __init__(
+        self, pairs: np.ndarray, targets: np.ndarray, frames: int, batch_size: int, batches: int, seed: int
+    ) -> None:
+        self.pairs, self.targets, self.frames = pairs, targets, frames
+        self.batch_size, self.batches, self.seed = batch_size, batches, seed
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return self.batches
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        """Skeletons `(B, 1, T, V, 3)` and targets `(B, K)`."""
+        rng = np.random.default_rng([self.seed, self.epoch, index])
+        chosen = rng.integers(0, len(self.pairs), self.batch_size)
+        clips = move(self.pairs[chosen], self.frames, rng)
+        return torch.from_numpy(clips)[:, None], torch.from_numpy(self.targets[chosen])
+
+
+class PoseStage(L.LightningModule):
+    """Trains `model` on probabilities: binary cross-entropy, AdamW, one cycle of the learning rate.
+
+    Args:
+        model: a skeleton model.
+        steps: in all.
+        lr: at its peak.
+        weight_decay: of all but biases, norms and what the model names.
+    """
+
+    def __init__(self, model: MuscleModel, steps: int, lr: float = 2e-3, weight_decay: float = 0.02) -> None:
+        super().__init__()
+        self.model, self.steps, self.lr, self.weight_decay = model, steps, lr, weight_decay
+
+    def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
+        skeletons, targets = batch
+        with torch.autocast(self.device.type, torch.bfloat16):
+            logits = self.model(skeletons)
+        loss = F.binary_cross_entropy_with_logits(logits.float(), targets)
+        self.log("loss", loss, prog_bar=True)
+        return loss
+
+    def configure_optimizers(self) -> Any:
+        spared = self.model.no_weight_decay()
+        groups: dict[float, list[torch.nn.Parameter]] = {0.0: [], self.weight_decay: []}
+        for name, parameter in self.model.named_parameters():
+            groups[0.0 if parameter.ndim < 2 or name in spared else self.weight_decay].append(parameter)
+        optimizer = torch.optim.AdamW([{"params": p, "weight_decay": decay} for decay, p in groups.items()], lr=self.lr)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.lr, total_steps=self.steps, pct_start=0.1)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def train(
+    spec: ModelSpec,
+    data: str | Path,
+    out: str | Path,
+    pool: int = 200_000,
+    epochs: int = 40,
+    batches: int = 220,
+    batch_size: int = 64,
+    trees: int = 500,
+    lr: float = 2e-3,
+    seed: int = 0,
+    stop: int | None = None,
+) -> MuscleModel:
+    """Run the recipe; one that was cut off goes on from its last epoch.
+
+    Args:
+        spec: of a skeleton model of COCO's 17 joints, with `activation="sigmoid"`.
+        data: folder of the prepared open exercise photographs.
+        out: run folder.
+        pool: pairs made up.
+        epochs: of `batches` batches of `batch_size` clips.
+        batches: an epoch.
+        batch_size: clips a batch.
+        trees: of the teacher.
+        lr: learning rate at its peak.
+        seed: of all chance.
+        stop: epochs to end after, with the learning rate where it then is on its way to `epochs`; default: all.
+
+    Returns:
+        the model with averaged weights, in eval mode.
+
+    Raises:
+        ValueError: for a spec of something else, data that is not there, or a folder of another run.
+    """
+    if spec.modality != "skeleton" or spec.activation != "sigmoid":
+        raise ValueError(
+            f"this recipe trains skeleton models with activation='sigmoid'; {spec.name} sees {spec.modality} and has "
+            f"{spec.activation!r}"
+        )
+    out = Path(out)
+    options: dict[str, Any] = {"pool": pool, "epochs": epochs, "batches": batches, "batch_size": batch_size}
+    options |= {"trees": trees, "lr": lr, "seed": seed, "stop": stop or epochs}
+    same_run(out, json.dumps({"spec": json.loads(spec.to_json()), **options}, indent=2))
+    if (out / CONFIG).exists():
+        return from_pretrained(out)
+    taught = f"{trees} extremely randomised trees on features of two poses, in training alone"
+    made = made_of([("open-exercise", LICENCES["open-exercise"])], seed, epochs=epochs, teacher=taught)
+    L.seed_everything(seed, verbose=False)
+    model = assemble(spec.replace(provenance=made))
+    if model.input_spec.shape[3] != COCO17.joints or spec.labels != REGION_IDS:
+        raise ValueError(
+            f"the photographs have {COCO17.joints} joints and the {len(REGION_IDS)} regions; {spec.name} others"
+        )
+    pairs, targets = load_pairs(data, "train")
+    poses = make_up(pairs, pool, np.random.default_rng(seed))
+    clips = PoseClips(
+        poses, PoseTrees(pairs, targets, trees, seed).predict(poses), spec.frames, batch_size, batches, seed
+    )
+    stage = PoseStage(model, epochs * batches, lr)
+    return fit(stage, DataLoader(clips, batch_size=None), out, stop or epochs, seed, clips)

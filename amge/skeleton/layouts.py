@@ -1,0 +1,151 @@
+"""The layouts of joints that pose estimators and data sets use, and how to get from one to another.
+
+Shapes: `V` joints; the last axis is x, y and confidence.
+"""
+
+import numpy as np
+
+from amge.errors import VideoError
+from amge.skeleton.graph import Graph
+
+COCO17 = Graph(
+    17,
+    (
+        (15, 13),
+        (13, 11),
+        (16, 14),
+        (14, 12),
+        (11, 5),
+        (12, 6),
+        (9, 7),
+        (7, 5),
+        (10, 8),
+        (8, 6),
+        (5, 0),
+        (6, 0),
+        (1, 0),
+        (3, 1),
+        (2, 0),
+        (4, 2),
+    ),
+    centre=0,
+    names=(
+        "nose",
+        *(f"{side}_{name}" for name in ("eye", "ear", "shoulder", "elbow", "wrist") for side in ("left", "right")),
+        *(f"{side}_{name}" for name in ("hip", "knee", "ankle") for side in ("left", "right")),
+    ),
+)
+"""Joints in COCO order; the shoulders hang from the nose."""
+OPENPOSE18 = Graph(
+    18,
+    (
+        (4, 3),
+        (3, 2),
+        (7, 6),
+        (6, 5),
+        (13, 12),
+        (12, 11),
+        (10, 9),
+        (9, 8),
+        (11, 5),
+        (8, 2),
+        (5, 1),
+        (2, 1),
+        (0, 1),
+        (15, 0),
+        (14, 0),
+        (17, 15),
+        (16, 14),
+    ),
+    centre=1,
+    names=(
+        "nose",
+        "neck",
+        *(f"{side}_{name}" for side in ("right", "left") for name in ("shoulder", "elbow", "wrist")),
+        *(f"{side}_{name}" for side in ("right", "left") for name in ("hip", "knee", "ankle")),
+        *(f"{side}_{name}" for name in ("eye", "ear") for side in ("right", "left")),
+    ),
+)
+"""OpenPose's COCO model: those of COCO in another order, and the neck, the middle of the shoulders."""
+BLAZEPOSE33 = Graph(
+    33,
+    (
+        *((1, 0), (2, 1), (3, 2), (7, 3), (4, 0), (5, 4), (6, 5), (8, 6), (9, 0), (10, 0), (11, 0), (12, 0)),
+        *((13, 11), (15, 13), (17, 15), (19, 15), (21, 15), (14, 12), (16, 14), (18, 16), (20, 16), (22, 16)),
+        *((23, 11), (25, 23), (27, 25), (29, 27), (31, 27), (24, 12), (26, 24), (28, 26), (30, 28), (32, 28)),
+    ),
+    centre=0,
+    names=(
+        "nose",
+        *(f"{side}_{name}" for side in ("left", "right") for name in ("eye_inner", "eye", "eye_outer")),
+        *(f"{side}_{name}" for name in ("ear", "mouth", "shoulder", "elbow", "wrist") for side in ("left", "right")),
+        *(f"{side}_{name}" for name in ("pinky", "index", "thumb", "hip", "knee") for side in ("left", "right")),
+        *(f"{side}_{name}" for name in ("ankle", "heel", "foot_index") for side in ("left", "right")),
+    ),
+)
+"""MediaPipe's joints, as a tree that hangs from the nose like that of COCO."""
+NTU25 = Graph(
+    25,
+    tuple(
+        (outer - 1, inner - 1)
+        for outer, inner in (
+            *((1, 2), (2, 21), (3, 21), (4, 3), (5, 21), (6, 5), (7, 6), (8, 7), (9, 21), (10, 9), (11, 10), (12, 11)),
+            *((13, 1), (14, 13), (15, 14), (16, 15), (17, 1), (18, 17), (19, 18), (20, 19)),
+            *((22, 23), (23, 8), (24, 25), (25, 12)),
+        )
+    ),
+    centre=20,
+    names=(
+        *("spine_base", "spine", "neck", "head"),
+        *(f"{side}_{name}" for side in ("left", "right") for name in ("shoulder", "elbow", "wrist", "hand")),
+        *(f"{side}_{name}" for side in ("left", "right") for name in ("hip", "knee", "ankle", "foot")),
+        "spine_shoulder",
+        *(f"{side}_{name}" for side in ("left", "right") for name in ("hand_tip", "thumb")),
+    ),
+)
+"""Joints of the Kinect v2, as in NTU RGB+D; the centre is the spine between the shoulders."""
+LAYOUTS = {"coco-17": COCO17, "openpose-18": OPENPOSE18, "blazepose-33": BLAZEPOSE33, "ntu-25": NTU25}
+
+
+def layout_of(joints: int) -> Graph | None:
+    """The layout with so many joints, if there is one."""
+    return next((graph for graph in LAYOUTS.values() if graph.joints == joints), None)
+
+
+def convert_layout(keypoints: np.ndarray, source: Graph, target: Graph) -> np.ndarray:
+    """Keypoints `(..., V, 3)` of one layout as those of another, by the names of the joints.
+
+    A `neck` that the source lacks is the middle of the shoulders, as sure as the less sure of them.
+
+    Raises:
+        ValueError: if the source lacks a joint of the target.
+    """
+    joints = {name: keypoints[..., index, :] for index, name in enumerate(source.names)}
+    if "neck" not in joints and {"left_shoulder", "right_shoulder"} <= joints.keys():
+        shoulders = np.stack([joints["left_shoulder"], joints["right_shoulder"]])
+        joints["neck"] = np.concatenate([shoulders[..., :2].mean(axis=0), shoulders[..., 2:].min(axis=0)], axis=-1)
+    missing = [name for name in target.names if name not in joints]
+    if missing or not target.names:
+        raise ValueError(
+            f"joints of {source.joints} can't be turned into the model's {target.joints}: "
+            f"{', '.join(missing[:3]) or 'its joints have no names'} would be missing"
+        )
+    return np.stack([joints[name] for name in target.names], axis=-2)
+
+
+def fit_layout(keypoints: np.ndarray, joints: int, graph: Graph | None) -> np.ndarray:
+    """Keypoints `(..., V, 3)` with the `joints` of a model, turned into its layout if they have another.
+
+    Raises:
+        VideoError: if they can't be; says what the model takes.
+    """
+    count = keypoints.shape[-2]
+    if count == joints:
+        return keypoints
+    source = layout_of(count)
+    try:
+        if source is None or graph is None:
+            raise ValueError(f"the skeletons have {count} joints, the model takes {joints}")
+        return convert_layout(keypoints, source, graph)
+    except ValueError as error:
+        raise VideoError(str(error)) from None

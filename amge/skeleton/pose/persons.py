@@ -1,0 +1,123 @@
+"""Clips of each person in a video, or in skeletons that are there already.
+
+Shapes: `T` frames, `V` joints; the last axis is x and y in pixels and confidence.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from amge.errors import VideoError, describe, one_of
+from amge.skeleton.files import as_skeletons, is_skeletons
+from amge.skeleton.pose.estimators import ESTIMATORS, PoseEstimator, estimator
+from amge.skeleton.sequence import cut, without_missing
+from amge.skeleton.tracking import Tracker, extent
+from amge.video.windows import windows
+
+LEAST_SEEN = 0.25
+"""Share of a clip's frames that a person must be seen in to be reported."""
+
+
+class PersonClip(NamedTuple):
+    """One person in one clip."""
+
+    start: float
+    end: float
+    """In seconds."""
+    person: int
+    """Their number, from 0 in the order they appear; the same in all clips of a source."""
+    weight: float
+    """Their mean size in pixels, 0 in frames where they are not seen: the main person's is the largest."""
+    keypoints: np.ndarray
+    """float32 `(T, V, 3)`, zero where the person is not seen."""
+    frames: np.ndarray | None
+    """The frames that the keypoints lie in, uint8 `(T, H, W, 3)`; None for a source of skeletons."""
+
+
+def person_clips(
+    source: object,
+    num_frames: int,
+    seconds: float = 10.0,
+    pose: str | PoseEstimator = "mediapipe",
+    progress: Callable[[float, float | None], None] | None = None,
+) -> Iterator[PersonClip]:
+    """Clips of `num_frames` frames, cut as by `amge.video.windows.windows`, one for each person in each.
+
+    A video is decoded once, in order, and poses are estimated on the chosen frames alone. Persons seen in less than a
+    quarter of a clip's frames are left out of it, unless nobody is seen in more.
+
+    Args:
+        source: a video, as for `windows`; skeletons, as for `amge.skeleton.files.as_skeletons`. An array or tensor is
+            video if it is uint8.
+        num_frames: `T`.
+        seconds: length of a clip of a long source.
+        pose: a pose estimator, or its name.
+        progress: called with the seconds read and the seconds in all, `None` if not known.
+
+    Raises:
+        VideoError: if the source can't be used, or nobody is in it.
+        ValueError: for an unknown pose estimator, or one that does not give poses.
+        ImportError: if the estimator's library is not installed.
+    """
+    if isinstance(pose, str):
+        one_of("pose estimator", pose, ESTIMATORS)
+    found = False
+    for start, end, persons, frames in _clips(source, num_frames, seconds, pose, progress):
+        seen = {number: (clip[..., 2] > 0).any(axis=1).mean() for number, clip in persons.items()}
+        least = min(LEAST_SEEN, max(seen.values(), default=0))
+        for number, clip in persons.items():
+            if seen[number] >= least and seen[number] > 0:
+                found = True
+                weight = float(np.mean([extent(frame) for frame in clip]))
+                yield PersonClip(start, end, number, weight, clip, frames)
+    if not found:
+        raise VideoError(f"no person was found in {describe(source)}")
+
+
+def _clips(
+    source: object,
+    num_frames: int,
+    seconds: float,
+    pose: str | PoseEstimator,
+    progress: Callable[[float, float | None], None] | None,
+) -> Iterator[tuple[float, float, dict[int, np.ndarray], np.ndarray | None]]:
+    if is_skeletons(source):
+        skeletons = as_skeletons(source)
+        for start, end, chosen in cut(skeletons, num_frames, seconds):
+            yield start, end, dict(enumerate(skeletons.keypoints[:, chosen])), None
+        return
+    estimate, tracker, joints = estimator(pose), Tracker(), set()
+    for window in windows(source, num_frames, seconds, progress=progress):  # type: ignore[arg-type]
+        new = [i for i, time in enumerate(window.times) if time not in tracker.seen and time not in window.times[:i]]
+        poses = check_poses(estimate(window.frames[new]), len(new)) if new else []
+        joints |= {persons.shape[1] for persons in poses if len(persons)}
+        if len(joints) > 1:
+            raise ValueError(f"a pose estimator must give the same joints always, this one gave {sorted(joints)}")
+        for i, persons in zip(new, poses, strict=True):
+            tracker.add(window.times[i], persons)
+        yield window.start, window.end, tracker.clip(window.times), window.frames
+        tracker.forget(window.end - seconds)
+
+
+def check_poses(poses: object, frames: int) -> list[np.ndarray]:
+    """What an estimator gave, as float32 arrays `(N, V, 3)`, one for each of `frames` frames; NaN means missing.
+
+    Raises:
+        ValueError: if it is something else.
+    """
+    try:
+        given = [each.detach().cpu() if isinstance(each, torch.Tensor) else each for each in poses]  # type: ignore[attr-defined]
+        arrays = [np.asarray(persons, np.float32) for persons in given]
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"a pose estimator gives an array (N, V, 3) for each frame: {error}") from None
+    joints = {array.shape[1:] for array in arrays if array.ndim == 3 and array.size}
+    empty = np.zeros((0, *(joints or {(1, 3)}).copy().pop()), np.float32)
+    arrays = [array if array.size else empty for array in arrays]
+    if len(arrays) != frames or any(a.ndim != 3 or a.shape[2] != 3 for a in arrays) or len(joints) > 1:
+        raise ValueError(
+            f"a pose estimator gives an array (N, V, 3) for each frame, with N persons and the same V joints; for "
+            f"{frames} frames this one gave {[array.shape for array in arrays[:3]]}"
+        )
+    return [without_missing(array) for array in arrays]

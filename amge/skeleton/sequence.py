@@ -1,0 +1,129 @@
+"""Skeletons as they come from a pose estimator: checking them, cutting them in time, and bringing them to what a model
+takes.
+
+Shapes: `P` persons, `T` frames, `V` joints; the last axis is x and y in pixels, y downwards, and confidence in 0..1.
+A joint of confidence 0 is missing, a person without joints in a frame is not seen there.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from amge.errors import VideoError
+from amge.skeleton.graph import Graph
+
+
+@dataclass(frozen=True, eq=False)
+class Skeletons:
+    """Persons through time, checked when made.
+
+    `keypoints` may be `(T, V, 3)` for one person, and may lack confidence, `(..., 2)`, which is 1 then. Joints with NaN
+    or infinity are missing; confidence is cut to 0..1.
+
+    Raises:
+        VideoError: if nobody is there, or shapes and times make no sense; says what would.
+    """
+
+    keypoints: np.ndarray
+    """float32 `(P, T, V, 3)`."""
+    times: np.ndarray
+    """When each frame was taken, in seconds, ascending, `(T,)`."""
+
+    def __post_init__(self) -> None:
+        given = np.asarray(self.keypoints)
+        if given.dtype.kind not in "fiu" or given.ndim not in (3, 4) or given.shape[-1] not in (2, 3):
+            raise VideoError(
+                f"expected keypoints (P, T, V, 3) or (T, V, 3), x and y in pixels and confidence, got {given.dtype} "
+                f"{given.shape}"
+            )
+        points = (given if given.ndim == 4 else given[None]).astype(np.float32)
+        if points.shape[-1] == 2:
+            points = np.concatenate([points, np.ones_like(points[..., :1])], axis=-1)
+        points = without_missing(points)
+        if points.shape[1] < 2:
+            raise VideoError(f"the skeletons have {points.shape[1]} frame(s): a movement needs at least 2 frames")
+        if not points[..., 2].any():
+            raise VideoError("nobody is in these skeletons: every joint is missing")
+        times = np.asarray(self.times, np.float64)
+        if times.shape != points.shape[1:2] or not np.isfinite(times).all() or (np.diff(times) <= 0).any():
+            raise VideoError(
+                f"{points.shape[1]} frames need as many times in seconds, each after the one before; sort the frames"
+            )
+        object.__setattr__(self, "keypoints", points)
+        object.__setattr__(self, "times", times - times[0])
+
+    @classmethod
+    def at_rate(cls, keypoints: np.ndarray, fps: float = 30.0) -> "Skeletons":
+        """Keypoints `(P, T, V, 3)` or `(T, V, 3)` of frames that were taken `fps` times a second.
+
+        Raises:
+            VideoError: as for `Skeletons`, or if the rate is not over 0.
+        """
+        if not 0 < fps < float("inf"):
+            raise VideoError(f"fps must be a number over 0, got {fps}")
+        frames = np.shape(keypoints)[-3] if np.ndim(keypoints) >= 3 else 0
+        return cls(keypoints, np.arange(frames) / fps)
+
+    @property
+    def end(self) -> float:
+        """When the last frame leaves the screen, in seconds."""
+        return float(self.times[-1] + np.median(np.diff(self.times)))
+
+
+def without_missing(points: np.ndarray) -> np.ndarray:
+    """Joints `(..., 3)`, zero where one is not finite or has no confidence, which is cut to 1."""
+    there = np.isfinite(points).all(axis=-1, keepdims=True) & (points[..., 2:] > 0)
+    return np.where(there, np.minimum(points, (np.inf, np.inf, 1)), 0).astype(np.float32)
+
+
+def cut(skeletons: Skeletons, num_frames: int, seconds: float) -> Iterator[tuple[float, float, np.ndarray]]:
+    """Clips of skeletons, cut as `amge.video.windows` cuts those of video: start, end and the `num_frames` frames."""
+    end = skeletons.end
+    starts = [0.0]
+    if end > 1.5 * seconds + 1e-6:
+        starts = list(np.arange(0, end - seconds + 1e-6, seconds / 2))
+        if end - seconds - starts[-1] > seconds / (4 * num_frames):
+            starts.append(end - seconds)
+    length = min(seconds, end) if len(starts) > 1 else end
+    for start in starts:
+        middles = start + (np.arange(num_frames) + 0.5) * length / num_frames
+        chosen = np.searchsorted(skeletons.times, middles + 1e-3, side="right") - 1
+        yield float(start), float(start + length), chosen.clip(0)
+
+
+def hold(person: np.ndarray) -> np.ndarray:
+    """A person `(T, V, 3)` with the pose nearest in time in frames where they are not seen at all."""
+    seen = np.flatnonzero((person[..., 2] > 0).any(axis=1))
+    if not len(seen):
+        return person
+    return person[seen[np.abs(np.arange(len(person))[:, None] - seen).argmin(axis=1)]]
+
+
+def normalise(persons: np.ndarray, graph: Graph | None = None) -> np.ndarray:
+    """Persons in pixels to what a model takes: about the middle of the hips, in each person's own size.
+
+    In each frame the middle of the hips is the origin; where the joints have no such names, or the hips are missing,
+    the mean of the joints that are there. The unit is the largest root mean square distance of the joints of a frame
+    from their mean. So neither the place of the person in the picture nor the distance of the camera counts. Missing
+    joints are zero.
+
+    Args:
+        persons: `(..., T, V, 3)`.
+        graph: of the joints, for their names.
+
+    Returns:
+        float32 `(..., T, V, 3)`.
+    """
+    points, there = persons[..., :2], (persons[..., 2:] > 0).astype(np.float32)
+    count = np.maximum(there.sum(axis=-2, keepdims=True), 1)
+    mean = (points * there).sum(axis=-2, keepdims=True) / count
+    squares = (((points - mean) ** 2).sum(axis=-1, keepdims=True) * there).sum(axis=-2, keepdims=True) / count
+    size = np.sqrt(squares.max(axis=-3, keepdims=True))
+    origin = mean
+    if graph and {"left_hip", "right_hip"} <= set(graph.names):
+        hips = list(graph.indices("left_hip", "right_hip"))
+        both = there[..., hips, :].all(axis=-2, keepdims=True)
+        origin = np.where(both, points[..., hips, :].mean(axis=-2, keepdims=True), mean)
+    centred = (points - origin) * there / np.maximum(size, 1e-6)
+    return np.concatenate([centred, persons[..., 2:]], axis=-1).astype(np.float32)

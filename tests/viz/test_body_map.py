@@ -1,0 +1,137 @@
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+from amge.muscles import REGION_IDS, REGIONS
+from amge.viz.body_map import colour, curves, draw, save
+from amge.viz.body_shapes import BACK, FINGERS, FRONT, SILHOUETTE
+
+WIDTH = 480
+SPLIT, END, TOP, BOTTOM = (round(x * WIDTH / 1600) for x in (586, 1150, 136, 846))
+
+
+def figures(**probabilities):
+    """The front and the back figure, as int arrays `(H, W, 3)`."""
+    pixels = np.asarray(draw(probabilities, width=WIDTH)).astype(int)[TOP:BOTTOM]
+    return pixels[:, :SPLIT], pixels[:, SPLIT:END]
+
+
+def mask(*shapes, scale=2):
+    """The pixels `(H, W)` that shapes cover, `scale` pixels to a unit."""
+    image = Image.new("1", (400 * scale, 800 * scale))
+    for shape in shapes:
+        for curve in curves(shape):
+            ImageDraw.Draw(image).polygon([(float(x), float(y)) for x, y in np.add(curve, (200, 20)) * scale], 1)
+    return np.asarray(image)
+
+
+@pytest.fixture(scope="module")
+def idle():
+    return figures()
+
+
+@pytest.mark.parametrize("region", REGIONS, ids=lambda region: region.id)
+def test_a_region_colours_the_sides_it_is_on_inside_the_body(region, idle):
+    for side, before, after in zip(("front", "back"), idle, figures(**{region.id: 1}), strict=True):
+        changed = (before != after).any(axis=2)
+        assert (changed.sum() > 10) == (region.side in (side, "both"))
+        assert not (changed & (before == 255).all(axis=2)).any()
+
+
+def test_shapes_are_the_regions_of_each_side():
+    for side, shapes in (("front", FRONT), ("back", BACK)):
+        assert set(shapes) - {""} == {region.id for region in REGIONS if region.side in (side, "both")}
+
+
+@pytest.mark.parametrize("shapes", [FRONT, BACK], ids=["front", "back"])
+def test_muscles_lie_on_the_body_and_side_by_side(shapes):
+    body, taken = mask(SILHOUETTE), np.zeros_like(mask(SILHOUETTE))
+    for name in shapes:
+        muscle = mask(*shapes[name])
+        assert (muscle & ~body).sum() < 0.2 * muscle.sum(), name
+        assert (muscle & taken).sum() < 0.04 * muscle.sum(), name
+        taken |= muscle
+
+
+def test_the_body_is_symmetrical(idle):
+    for shape in (SILHOUETTE, *FINGERS, *sum((*FRONT.values(), *BACK.values()), ())):
+        right, left = curves(shape)[0], curves(shape)[-1] * (-1, 1)
+        assert np.allclose(np.sort(right, axis=0), np.sort(left, axis=0))
+    for figure in idle:
+        columns = np.flatnonzero((figure < 255).any(axis=(0, 2)))
+        body = figure[:, columns[0] : columns[-1] + 1]
+        assert np.abs(body - body[:, ::-1]).mean() < 4
+
+
+def test_colours_start_neutral_and_darken():
+    assert max(colour(0.05)) - min(colour(0.05)) < 30
+    lightness = [np.dot(colour(p), (0.3, 0.6, 0.1)) for p in np.linspace(0.25, 1, 16)]
+    assert (np.diff(lightness) < 0).all()
+
+
+@pytest.mark.parametrize("shape", [(1, 90, 160, 3), (8, 160, 90, 3), (16, 64, 64, 3), (3, 1, 50, 3)])
+def test_frames_are_shown_left_of_the_body(shape):
+    red = np.zeros(shape, dtype=np.uint8)
+    red[..., 0] = 255
+    picture = np.asarray(draw({"chest": 0.4}, red, title="x" * 100, width=WIDTH)).astype(int)
+    assert picture.shape == (270, WIDTH, 3)
+    rows, columns = np.nonzero((picture == (255, 0, 0)).all(axis=2))
+    assert rows.min() >= TOP and rows.max() < 255
+    assert columns.min() >= 16 and columns.max() < 162
+
+
+def test_long_titles_keep_the_margin():
+    picture = np.asarray(draw({}, title="A \n title " * 30, width=WIDTH))
+    assert (picture[:, -16:] == 255).all()
+    assert (picture[10:25] < 255).any()
+
+
+@pytest.mark.parametrize("width", [320, 641, 1600])
+def test_the_picture_is_16_by_9(width):
+    picture = draw(dict.fromkeys(REGION_IDS, 1.0), width=width, threshold=dict.fromkeys(REGION_IDS, 0.3))
+    assert (picture.mode, picture.size) == ("RGB", (width, round(width * 9 / 16)))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"probabilities": {"bicep": 0.5}}, "did you mean 'biceps'"),
+        ({"probabilities": {"biceps": 1.1}}, "'biceps' must lie in 0..1"),
+        ({"probabilities": {"biceps": float("nan")}}, "'biceps' must lie in 0..1"),
+        ({"probabilities": {"biceps": 0.5}, "threshold": 2.0}, "threshold of muscle region 'biceps'"),
+        ({"probabilities": {"biceps": 0.5}, "threshold": {"chest": 0.5}}, "no threshold for muscle region 'biceps'"),
+        ({"probabilities": {}, "frames": np.zeros((8, 4, 4))}, "expected uint8 frames"),
+        ({"probabilities": {}, "frames": np.zeros((0, 4, 4, 3), np.uint8)}, "expected uint8 frames"),
+        ({"probabilities": {}, "width": 10}, "at least 320"),
+    ],
+)
+def test_what_cannot_be_drawn_is_named(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        draw(**arguments)
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "JPEG", "webp"])
+def test_save_writes_the_picture_alone(tmp_path, suffix):
+    path = tmp_path / f"picture.{suffix}"
+    path.write_text("old")
+    save(path, Image.new("RGB", (32, 18)))
+    with Image.open(path) as image:
+        assert image.size == (32, 18)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_save_that_fails_leaves_everything_as_it_was(tmp_path):
+    old, folder = tmp_path / "old.jpg", tmp_path / "folder.png"
+    old.write_text("old")
+    folder.mkdir()
+    for path, mode, message in (
+        (tmp_path / "picture.gif", "RGB", "unknown picture format '.gif'"),
+        (tmp_path / "nowhere" / "picture.png", "RGB", "there is no folder"),
+        (old, "RGBA", "cannot save"),
+        (folder, "RGB", "cannot save"),
+    ):
+        with pytest.raises(ValueError, match=message) as error:
+            save(path, Image.new(mode, (32, 18)))
+        assert "\n" not in str(error.value)
+    assert sorted(tmp_path.iterdir()) == [folder, old]
+    assert old.read_text() == "old"
