@@ -80,9 +80,23 @@ def bootstrap(
     value = mean_average_precision(targets, scores)
     rng = np.random.default_rng(seed)
     draws = (rng.integers(len(targets), size=len(targets)) for _ in range(resamples))
-    means = [mean_average_precision(targets[draw], scores[draw]) for draw in draws if targets[draw].any()]
-    low, high = np.quantile(means, ((1 - level) / 2, (1 + level) / 2))
+    times = np.stack([np.bincount(draw, minlength=len(targets)) for draw in draws])
+    precisions = np.stack([_precisions_of_draws(*column, times) for column in zip(targets.T, scores.T, strict=True)])
+    low, high = np.quantile(
+        np.nanmean(precisions[:, (times @ targets).any(axis=1)], axis=0), ((1 - level) / 2, (1 + level) / 2)
+    )
     return float(np.clip(2 * value - high, 0, value)), float(np.clip(2 * value - low, value, 1))
+
+
+def _precisions_of_draws(target: np.ndarray, score: np.ndarray, times: np.ndarray) -> np.ndarray:
+    """Average precision of one region in draws that hold each sample so many times, `(draws, n)`; NaN where it does not
+    occur. As `average_precisions`, but the samples are sorted once for all draws."""
+    order = np.argsort(score)[::-1]
+    last = np.flatnonzero(np.diff(score[order], append=-np.inf))  # of the samples with one score
+    found, drawn = ((times * weight)[:, order].cumsum(axis=1)[:, last] for weight in (target, np.ones_like(target)))
+    with np.errstate(invalid="ignore"):
+        precision, recall = np.nan_to_num(found / drawn), found / found[:, -1:]
+    return (precision * np.diff(recall, prepend=0.0, axis=1)).sum(axis=1)
 
 
 def f1_scores(targets: np.ndarray, probabilities: np.ndarray, threshold: float) -> dict[str, float]:

@@ -29,12 +29,12 @@ from torch.utils.data import DataLoader
 from torchvision.transforms import v2
 
 import amge
+from amge.data.augment import appearance, erasing
 from amge.data.batch import collate
 from amge.data.clips import Augmentation, Clips
 from amge.data.prepare.synthetic import prepare
 from amge.data.sample import Sample
 from amge.spec import ModelSpec
-from amge.video.appearance import appearance, erasing
 from amge.video.sampling import frame_times, random_starts
 
 SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi")

@@ -1,4 +1,9 @@
+import copy
 import json
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch starts: tests run in several processes, on small models
+
 from contextlib import ExitStack
 from unittest.mock import patch
 
@@ -8,6 +13,7 @@ import torch
 from PIL import Image
 
 import amge
+from amge.hub.published import PUBLISHED
 from amge.muscles import REGION_IDS
 from amge.registry import MODELS, PARTS
 
@@ -16,7 +22,7 @@ from amge.registry import MODELS, PARTS
 def registry():
     """Names that a test registers are forgotten after it."""
     with ExitStack() as stack:
-        for known in (MODELS, *PARTS.values()):
+        for known in (MODELS, PUBLISHED, *PARTS.values()):
             stack.enter_context(patch.dict(known))
         yield
 
@@ -29,11 +35,16 @@ def tiny_spec():
     )
 
 
-@pytest.fixture
-def tiny_model(tiny_spec):
-    """A random model of `tiny_spec` in eval mode."""
+@pytest.fixture(scope="session")
+def first_tiny_model(tiny_spec):
     torch.manual_seed(0)
     return amge.assemble(tiny_spec).eval()
+
+
+@pytest.fixture
+def tiny_model(first_tiny_model):
+    """A random model of `tiny_spec` in eval mode."""
+    return copy.deepcopy(first_tiny_model)
 
 
 @pytest.fixture(scope="session")

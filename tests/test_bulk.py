@@ -361,7 +361,7 @@ def test_a_full_disk(checkpoint, videos, expected, tmp_path, monkeypatch, asked)
     out, parts, plain = tmp_path / "results.parquet", tmp_path / "results.parquet.parts", pq.write_table
 
     def full(table, file, **settings):
-        if len(list(parts.glob("*.parquet"))) == 2:
+        if len(list(parts.glob("0*.parquet"))) == 2:
             file.write(b"PAR1 half of it")
             raise OSError(ENOSPC, os.strerror(ENOSPC))
         plain(table, file, **settings)

@@ -1,5 +1,8 @@
 """What every named model does alike, by the registry: each at the size for tests, the baselines also with tokens."""
 
+import copy
+from functools import cache
+
 import pytest
 import torch
 
@@ -15,6 +18,9 @@ NAMES = [
     "transm3e-lite",
     *(f"{name}+tokens" for name in TINY_BASELINES),
 ]
+TRACED_ALWAYS = ("random", "st-gcn-tiny", "transm3e-lite", "transm3e-tiny", "videoswin-tiny+tokens")
+TRACED = [pytest.param(name, marks=() if name in TRACED_ALWAYS else pytest.mark.slow) for name in NAMES]
+"""Tracing takes seconds a model: one of each kind of network always, the others with the slow tests."""
 SKELETON = [name for name in NAMES if "gcn" in name]
 IDLE = (
     "blocks.3.attn.pool_q",
@@ -28,9 +34,15 @@ IDLE = (
 """Parts of the names of parameters that nothing depends on until a first step, or ever; `test_paper.py` says why."""
 
 
+@pytest.fixture(scope="module")
+def built(tiny_spec):
+    """Models by name, each built once, for tests to take copies of."""
+    return cache(lambda name: build(name, tiny_spec))
+
+
 @pytest.fixture(params=NAMES)
-def model(request, tiny_spec):
-    return build(request.param, tiny_spec)
+def model(request, built):
+    return copy.deepcopy(built(request.param))
 
 
 def build(name, tiny_spec):
@@ -140,6 +152,7 @@ class TestEveryModel:
         for name, gradient in gradients[0].items():
             torch.testing.assert_close(gradients[1][name], gradient, atol=1e-4, rtol=1e-3)
 
+    @pytest.mark.parametrize("model", TRACED, indirect=True)
     def test_exports_for_any_batch(self, model):
         model.eval()
         shapes = {0: torch.export.Dim("batch", min=1, max=64)}
@@ -148,6 +161,7 @@ class TestEveryModel:
             clip = example(model, batch)
             torch.testing.assert_close(guess(program, clip), guess(model, clip), atol=1e-4, rtol=1e-4)
 
+    @pytest.mark.parametrize("model", TRACED, indirect=True)
     def test_compiles_in_one_piece(self, model):
         torch._dynamo.reset()
         model.eval()
@@ -159,8 +173,8 @@ class TestEveryModel:
 
 @pytest.mark.parametrize("name", SKELETON)
 class TestEverySkeletonModel:
-    def test_missing_joints_and_frames(self, name, tiny_spec):
-        model = build(name, tiny_spec).eval()
+    def test_missing_joints_and_frames(self, name, built):
+        model = copy.deepcopy(built(name)).eval()
         skeletons = example(model)
         holes = skeletons.clone()
         holes[:, :, 3] = 0
@@ -170,7 +184,7 @@ class TestEverySkeletonModel:
         assert normalise(person.astype("float32"), model.backbone.graph)[3].any() == 0
         assert set(model.predict(person)) == set(REGION_IDS)
 
-    def test_zero_persons(self, name, tiny_spec):
+    def test_zero_persons(self, name, built):
         for training in (False, True):
-            model = build(name, tiny_spec).train(training)
+            model = copy.deepcopy(built(name)).train(training)
             assert model(torch.zeros_like(example(model))).isfinite().all()

@@ -53,6 +53,19 @@ def test_equals_the_official_code_on_random_cases(seed):
     assert (np.isnan(each) == ~targets.any(axis=0)).all()
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_bootstrap_is_that_of_the_mean_average_precision_of_each_draw(seed):
+    rng = np.random.default_rng(seed)
+    targets, scores = (rng.random((25, 6)) < 0.1).astype(int), np.round(rng.random((25, 6)), seed % 3 + 1)
+    targets[0, 0], targets[:, 5] = 1, 0
+    value, draws = mean_average_precision(targets, scores), np.random.default_rng(3)
+    chosen = [draws.integers(25, size=25) for _ in range(60)]
+    means = [mean_average_precision(targets[draw], scores[draw]) for draw in chosen if targets[draw].any()]
+    low, high = np.quantile(means, (0.05, 0.95))
+    expected = np.clip(2 * value - high, 0, value), np.clip(2 * value - low, value, 1)
+    assert bootstrap(targets, scores, 60, 0.9, seed=3) == pytest.approx(expected, abs=1e-12)
+
+
 def test_bootstrap_holds_the_value_and_narrows_with_samples():
     rng = np.random.default_rng(0)
     targets = (rng.random((400, 4)) < 0.4).astype(int)

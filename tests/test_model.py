@@ -284,6 +284,7 @@ def test_the_banks_are_the_student_s_and_no_teacher_is_there(tiny_model, folder)
     assert not [key for key in keys if "sender" in key or "teacher" in key]
 
 
+@pytest.mark.slow
 def test_export_and_compile(tiny_model):
     clip = random_clip()
     expected = tiny_model(clip)

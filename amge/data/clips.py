@@ -31,7 +31,7 @@ from amge.video.picture import read_picture
 from amge.video.preprocess import normalise, still_view
 from amge.video.read import duration, frames_at
 from amge.video.sampling import even_starts, frame_times, random_starts
-from amge.video.view import View, random_view
+from amge.video.view import View
 
 if TYPE_CHECKING:
     from amge.video.flow_cache import FlowCache
@@ -134,7 +134,7 @@ class Clips(Dataset):
                 f"{len(missing)} samples lack skeletons, such as {missing[0]}; `amge data prepare skeletons` makes them"
             )
         if train:
-            from amge.video.appearance import appearance, erasing
+            from amge.data.augment import appearance, erasing
 
             self.appearance: Any = appearance(train.jitter, train.operations, train.magnitude, self.loads != ("rgb",))
             self.erasing: Any = erasing(train.erase)
@@ -220,6 +220,8 @@ class Clips(Dataset):
         person = self.person(sample, moment) if "skeleton" in self.loads else None
         size = frames.shape[1:3] if frames is not None else canvas(person)
         if self.train:
+            from amge.data.augment import random_view
+
             view = random_view(size, self.train.scale, self.train.ratio, self.train.mirror)
         else:
             view = View(0, 0, 1, size[1] / size[0]) if frames is None else still_view(frames, self.spec.crop)
@@ -239,7 +241,7 @@ class Clips(Dataset):
         """Frames `(T, 3, S, S)` in 0..255 to a normalised clip `(3, T, S, S)`."""
         if not self.train:
             return normalise(frames, self.spec.mean, self.spec.std)
-        from amge.video.appearance import apply
+        from amge.data.augment import apply
 
         changed = apply(self.appearance, frames.round().to(torch.uint8)).float()
         clip = normalise(changed, self.spec.mean, self.spec.std)

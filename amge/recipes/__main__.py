@@ -9,10 +9,10 @@ import typer
 
 from amge.backbones.streams import STREAMS
 from amge.hub.load import from_pretrained
-from amge.recipes.lite.recipe import STAGES
-from amge.recipes.lite.recipe import train as train_lite
-from amge.recipes.poses.recipe import DECODER
-from amge.recipes.poses.recipe import train as train_poses
+from amge.recipes.st_gcn.recipe import DECODER
+from amge.recipes.st_gcn.recipe import train as train_poses
+from amge.recipes.transm3e_lite.recipe import STAGES
+from amge.recipes.transm3e_lite.recipe import train as train_lite
 from amge.zoo import spec as spec_of
 
 app = typer.Typer(no_args_is_help=True, help="Train the shipped models again.")

@@ -53,26 +53,3 @@ class View:
 def pixel(place: float) -> int:
     """The nearest edge of a pixel; halves go to the even one, although a share of a picture is seldom half exactly."""
     return round(round(place, 6))
-
-
-def random_view(
-    picture: tuple[int, int],
-    scale: tuple[float, float] = (0.08, 1.0),
-    ratio: tuple[float, float] = (3 / 4, 4 / 3),
-    mirror: float = 0.5,
-) -> View:
-    """A random box inside a picture (height, width), mirrored with a probability; draws from torch's global generator.
-
-    Area and shape of the box are drawn as `torchvision.transforms.v2.RandomResizedCrop` does.
-
-    Args:
-        picture: height and width in pixels.
-        scale: least and largest share of the picture's area.
-        ratio: least and largest width by height.
-        mirror: probability of the mirror image.
-    """
-    from torchvision.transforms.v2 import RandomResizedCrop
-
-    height, width = picture
-    top, left, h, w = RandomResizedCrop.get_params(torch.empty(1, height, width), list(scale), list(ratio))
-    return View(left / width, top / height, w / width, h / height, bool(torch.rand(()) < mirror))

@@ -232,6 +232,7 @@ def test_drop_path_grows_with_depth():
     assert rates == pytest.approx([0, 0.1, 0.2, 0.3])
 
 
+@pytest.mark.slow
 def test_compiles_whole_and_exports_without_a_teacher(student, clip):
     student.eval()
     with torch.no_grad():

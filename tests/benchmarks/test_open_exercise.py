@@ -26,6 +26,7 @@ def test_prints_the_map_of_both_splits(capsys, monkeypatch, prepared, name):
     assert all(0 <= result["mAP"][split] <= 100 for split in ("val_seen", "val_unseen"))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not PHOTOGRAPHS.exists(), reason="needs the open exercise photographs")
 @pytest.mark.parametrize("name", ["transm3e-lite", "st-gcn"])
 def test_the_card_tells_the_truth(capsys, monkeypatch, name):

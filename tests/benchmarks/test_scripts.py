@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from amge.video.windows import windows
 
 ROOT = Path(__file__).parents[2]
@@ -15,11 +17,13 @@ def run_speed(capsys, monkeypatch, *arguments):
     return json.loads(capsys.readouterr().out)
 
 
+@pytest.mark.slow
 def test_speed_compares_with_the_bare_encoder(capsys, monkeypatch):
     (case,) = run_speed(capsys, monkeypatch)["cases"]
     assert case["ratio"]["encoder"] > 0 and case["milliseconds"]["encoder"] > 0 and case["peak_mib"]["encoder"] > 0
 
 
+@pytest.mark.slow
 def test_speed_compares_with_torchvision_at_any_size_and_shows_how_time_grows(capsys, monkeypatch):
     arguments = ["--model", "transm3e-small", "--size", "32", "--frames", "2", "4", "--mode", "train"]
     result = run_speed(capsys, monkeypatch, *arguments)
@@ -30,6 +34,7 @@ def test_speed_compares_with_torchvision_at_any_size_and_shows_how_time_grows(ca
     assert short["ratio"]["torchvision mvit_v2_s"] > 0 and short["peak_ratio"]["torchvision mvit_v2_s"] > 0
 
 
+@pytest.mark.slow
 def test_import_time_compares_with_torch(capsys):
     runpy.run_path(str(ROOT / "benchmarks" / "import_time.py"))["main"](repeats=1)
     result = json.loads(capsys.readouterr().out)

@@ -259,7 +259,7 @@ def test_augmentation_changes_clips_and_none_leaves_them(folder, spec):
 
 
 def test_photographs_with_skeletons_are_not_moved_about(prepared, tiny_spec):
-    from amge.video.appearance import GEOMETRIC
+    from amge.data.augment import GEOMETRIC
 
     given = open_exercise(prepared)
     for modalities, moved in ((("rgb",), True), (("rgb", "skeleton"), False), (("flow", "rgb"), False)):

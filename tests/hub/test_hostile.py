@@ -406,6 +406,7 @@ def test_giants_are_refused_soon(folder, values):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads VmHWM")
+@pytest.mark.slow
 def test_giants_take_no_memory(tmp_path):
     folders = []
     for i, arguments in enumerate(({"embed_dim": 10**6}, {"depth": 10**5}, {"embed_dim": 1, "depth": 10**5}, None)):

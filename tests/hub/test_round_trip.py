@@ -2,7 +2,7 @@
 
 import functools
 import importlib.util
-import subprocess
+import runpy
 import sys
 from pathlib import Path
 
@@ -10,8 +10,10 @@ import huggingface_hub
 import pytest
 import torch
 from torch import Tensor, nn
+from typer.testing import CliRunner
 
 import amge
+from amge.cli import app
 from amge.hub.published import PUBLISHED
 from amge.zoo import BASELINES
 
@@ -469,19 +471,18 @@ if __name__ == "__main__":
 def test_parts_of_a_script_are_asked_for_and_never_imported(tmp_path, monkeypatch, registry):
     script = tmp_path / "my_gates.py"
     script.write_text(SCRIPT)
-    done = subprocess.run([sys.executable, script, tmp_path / "saved"], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    monkeypatch.setattr(sys, "argv", [str(script), str(tmp_path / "saved")])
+    runpy.run_path(str(script), run_name="__main__")
+    del amge.registry.PARTS["fusion"]["gate"]
+    monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(ValueError, match=r"saved.*fusion 'gate'; first `import my_gates`, which registers them"):
         amge.from_pretrained(tmp_path / "saved")
     assert "my_gates" not in sys.modules
-    command = [sys.executable, "-m", "amge.cli", "info", "saved"]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
-    assert done.returncode == 2 and "amge --import my_gates" in done.stderr
-    command[3:3] = ["--import", "my_gates"]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
-    assert done.returncode == 0 and '"fusion": "gate"' in done.stdout, done.stderr
-    importlib.import_module("my_gates")
+    refused = CliRunner().invoke(app, ["info", "saved"])
+    assert refused.exit_code == 2 and "amge --import my_gates" in refused.stderr
+    done = CliRunner().invoke(app, ["--import", "my_gates", "info", "saved"])
+    assert done.exit_code == 0 and '"fusion": "gate"' in done.stdout, done.output
     assert amge.from_pretrained(tmp_path / "saved").fusion.gate.unique().tolist() == [0.25]
     del sys.modules["my_gates"]
 

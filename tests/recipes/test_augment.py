@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from amge.recipes.lite.augment import frame_person, person_mask, random_texture, recolour
-from amge.recipes.lite.clips import Clips, alternation
+from amge.recipes.transm3e_lite.augment import frame_person, person_mask, random_texture, recolour
+from amge.recipes.transm3e_lite.clips import Clips, alternation
 from amge.skeleton.layouts import COCO17
 
 OTHER = COCO17.mirrored()

@@ -197,6 +197,7 @@ def weights(folder):
     return amge.from_pretrained(folder).state_dict()
 
 
+@pytest.mark.slow
 def test_killed_in_the_middle_of_an_epoch_it_goes_on_to_the_same_weights(trained, clips, tmp_path):
     """With workers, which fetch ahead, and SIGKILL, which nothing can catch."""
     out = tmp_path / "run"
@@ -219,6 +220,7 @@ def test_killed_in_the_middle_of_an_epoch_it_goes_on_to_the_same_weights(trained
             assert torch.equal(weights(out / stage)[key], value), f"{stage}: {key}"
 
 
+@pytest.mark.slow
 def test_two_processes_are_one_with_twice_the_batch(clips, tmp_path):
     """By torchrun, gloo; no chance inside the network, whose draws would differ between processes."""
     still = SPEC | {"backbone_args": SPEC["backbone_args"] | {"drop_path": 0.0}, "head_args": {}}
@@ -270,6 +272,7 @@ def test_broken_videos_are_reported_and_training_goes_on(clips, tmp_path):
     assert list(report["broken"]) == [broken[2].id]
 
 
+@pytest.mark.slow
 def test_a_full_disk_ends_it_with_one_line_and_the_last_checkpoint_whole(clips, tmp_path):
     """A limit on the size of files stands in for the disk: the second checkpoint does not fit."""
     out = tmp_path / "run"

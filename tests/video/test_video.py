@@ -447,7 +447,12 @@ def test_nothing_is_written_to_stderr(tmp_path):
     path = tmp_path / "cut.mp4"
     encode(path, grey(30), options={"movflags": "faststart"})
     path.write_bytes(path.read_bytes()[:-500])
-    code = f"from amge.video.video import *\ntry: list(windows({str(path)!r}, 4))\nexcept VideoError as e: print(e)"
+    code = f"""
+from amge.errors import VideoError
+from amge.video.windows import windows
+try: list(windows({str(path)!r}, 4))
+except VideoError as e: print(e)
+"""
     done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True)
     assert done.stderr == ""
     assert "truncated" in done.stdout

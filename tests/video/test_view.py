@@ -5,11 +5,12 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from amge.data.augment import random_view
 from amge.skeleton.layouts import COCO17, LAYOUTS
 from amge.skeleton.view import seen_joints
 from amge.video.flow import BOUND, optical_flow, pair_flow
 from amge.video.preprocess import CROPS, movement_box, still_view, to_clip
-from amge.video.view import GREY, View, random_view
+from amge.video.view import GREY, View
 
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.3, 0.4)
 

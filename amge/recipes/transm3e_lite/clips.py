@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 from amge import synthetic
 from amge.data.open_exercise import Exercise
 from amge.muscles import encode
-from amge.recipes.lite.augment import TRUNK, frame_person, person_mask, random_texture, recolour
+from amge.recipes.transm3e_lite.augment import TRUNK, frame_person, person_mask, random_texture, recolour
 
 
 def alternation(frames: int, rng: np.random.Generator) -> np.ndarray:

@@ -22,11 +22,11 @@ from amge.errors import one_of
 from amge.hub.load import from_pretrained
 from amge.hub.names import CONFIG
 from amge.model import MuscleModel
-from amge.recipes.lite.cache import Cached, cache_features
-from amge.recipes.lite.clips import Clips, render_pool
-from amge.recipes.lite.halves import encoder_of, freeze_trunk
-from amge.recipes.lite.stage import Stage
 from amge.recipes.run_folder import same_run
+from amge.recipes.transm3e_lite.cache import Cached, cache_features
+from amge.recipes.transm3e_lite.clips import Clips, render_pool
+from amge.recipes.transm3e_lite.halves import encoder_of, freeze_trunk
+from amge.recipes.transm3e_lite.stage import Stage
 from amge.spec import ModelSpec
 from amge.train.loop import fit
 from amge.train.provenance import made_of

@@ -6,7 +6,7 @@ Shapes: `n` pairs, `V` joints, `K` labels.
 import numpy as np
 
 from amge.recipes.joints import ELBOWS, HIPS, KNEES, LIMB_BONES, LIMBS, NECK, SHOULDERS
-from amge.recipes.poses.pairs import views
+from amge.recipes.st_gcn.pairs import views
 
 BONES = (*LIMB_BONES, *zip(SHOULDERS, HIPS, strict=True), SHOULDERS, HIPS, *NECK)
 CORNERS = (*LIMBS, *zip(SHOULDERS, HIPS, KNEES, strict=True), *zip(ELBOWS, SHOULDERS, HIPS, strict=True))

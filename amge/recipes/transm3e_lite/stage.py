@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from amge.assemble import distillation
 from amge.distill import Teacher
 from amge.model import MuscleModel
-from amge.recipes.lite.halves import forward_top
+from amge.recipes.transm3e_lite.halves import forward_top
 from amge.results import Signals
 from amge.skeleton.layouts import COCO17
 

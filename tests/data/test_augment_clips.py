@@ -2,7 +2,7 @@ import pytest
 import torch
 from torchvision.transforms import v2
 
-from amge.video.appearance import GEOMETRIC, RandAugment, appearance, apply, erasing
+from amge.data.augment import GEOMETRIC, RandAugment, appearance, apply, erasing
 
 
 def still(frames=4, side=32):

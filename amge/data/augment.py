@@ -1,12 +1,15 @@
-"""Random changes of how a clip looks, the same for all its frames; where things are does not change.
+"""Random views of a clip in training, and random changes of how it looks, the same for all its frames.
 
 Draws from torch's global generator. Shapes: `T` frames, `S` side.
 """
 
 from typing import Any
 
+import torch
 from torch import Tensor
 from torchvision.transforms import v2
+
+from amge.video.view import View
 
 GEOMETRIC = ("ShearX", "ShearY", "TranslateX", "TranslateY", "Rotate")
 """Operations of RandAugment that move things about in the picture."""
@@ -49,3 +52,24 @@ def apply(transform: v2.Transform, frames: Tensor) -> Tensor:
     from torchvision import tv_tensors
 
     return transform(tv_tensors.Video(frames)).as_subclass(Tensor)
+
+
+def random_view(
+    picture: tuple[int, int],
+    scale: tuple[float, float] = (0.08, 1.0),
+    ratio: tuple[float, float] = (3 / 4, 4 / 3),
+    mirror: float = 0.5,
+) -> View:
+    """A random box inside a picture (height, width), mirrored with a probability; draws from torch's global generator.
+
+    Area and shape of the box are drawn as `torchvision.transforms.v2.RandomResizedCrop` does.
+
+    Args:
+        picture: height and width in pixels.
+        scale: least and largest share of the picture's area.
+        ratio: least and largest width by height.
+        mirror: probability of the mirror image.
+    """
+    height, width = picture
+    top, left, h, w = v2.RandomResizedCrop.get_params(torch.empty(1, height, width), list(scale), list(ratio))
+    return View(left / width, top / height, w / width, h / height, bool(torch.rand(()) < mirror))

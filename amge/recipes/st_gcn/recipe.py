@@ -21,10 +21,10 @@ from amge.hub.load import from_pretrained
 from amge.hub.names import CONFIG
 from amge.model import MuscleModel
 from amge.muscles import REGION_IDS
-from amge.recipes.poses.motion import move
-from amge.recipes.poses.pairs import load_pairs, make_up
-from amge.recipes.poses.trees import PoseTrees
 from amge.recipes.run_folder import same_run
+from amge.recipes.st_gcn.motion import move
+from amge.recipes.st_gcn.pairs import load_pairs, make_up
+from amge.recipes.st_gcn.trees import PoseTrees
 from amge.skeleton.layouts import COCO17
 from amge.spec import ModelSpec
 from amge.train.loop import fit

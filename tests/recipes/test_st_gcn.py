@@ -8,10 +8,10 @@ pytest.importorskip("lightning")
 pytest.importorskip("sklearn")
 
 import amge
-from amge.recipes.poses import recipe as poses
-from amge.recipes.poses.motion import move, weights
-from amge.recipes.poses.pairs import KINDS, LIMBS, distort, load_pairs, make_up, views
-from amge.recipes.poses.trees import PoseTrees, features
+from amge.recipes.st_gcn import recipe as poses
+from amge.recipes.st_gcn.motion import move, weights
+from amge.recipes.st_gcn.pairs import KINDS, LIMBS, distort, load_pairs, make_up, views
+from amge.recipes.st_gcn.trees import PoseTrees, features
 from amge.skeleton.layouts import COCO17
 from amge.skeleton.sequence import normalise
 
@@ -54,9 +54,9 @@ def test_views_show_the_same(pairs):
 
 
 def test_made_up_pairs(pairs, monkeypatch):
-    monkeypatch.setattr("amge.recipes.poses.pairs.distort", lambda made, rng: made)
+    monkeypatch.setattr("amge.recipes.st_gcn.pairs.distort", lambda made, rng: made)
     for kind in KINDS:
-        monkeypatch.setattr("amge.recipes.poses.pairs.KINDS", {kind: 1.0})
+        monkeypatch.setattr("amge.recipes.st_gcn.pairs.KINDS", {kind: 1.0})
         made = make_up(pairs, 40, rng())
         given = np.concatenate(views(pairs))
         same = np.array([[np.allclose(one, other) for other in given] for one in made])

@@ -15,8 +15,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from amge.model import MuscleModel
-from amge.recipes.lite.clips import Clips
-from amge.recipes.lite.halves import trunk
+from amge.recipes.transm3e_lite.clips import Clips
+from amge.recipes.transm3e_lite.halves import trunk
 from amge.video.modality import rgb_diff
 
 

@@ -1,0 +1,38 @@
+import pytest
+from typer.testing import CliRunner
+
+pytest.importorskip("lightning")
+
+from amge.recipes import __main__ as commands
+from amge.recipes.transm3e_lite.recipe import STAGES
+
+
+def run(*arguments):
+    return CliRunner().invoke(commands.app, [str(argument) for argument in arguments])
+
+
+def test_there_is_a_command_for_each_shipped_model():
+    shown = run("--help").stdout
+    assert all(name in shown for name in ("transm3e-lite", "st-gcn", "ship"))
+
+
+def test_options_reach_the_recipe_of_the_video_model(monkeypatch):
+    calls = []
+    monkeypatch.setattr(commands, "train_lite", lambda *given, **options: calls.append((given, options)))
+    assert run("transm3e-lite", "--data", "photos", "--out", "run", "--epochs", 2, 1, "--seed", 3).exit_code == 0
+    assert run("transm3e-lite", "--data", "photos", "--out", "run", "--no-tokens", "--stage", "rgb").exit_code == 0
+    (first, options), (second, _) = calls
+    assert (first[0].arch, str(first[1]), str(first[2])) == ("transm3e-lite", "photos", "run")
+    assert first[3:] == (STAGES, (2, 1), True, (2, 4)) and options == {"size": 160, "seed": 3}
+    assert (second[0].banks, second[0].tokens, second[3]) == (("main",), 1, ("rgb",))
+
+
+def test_options_reach_the_recipe_of_the_skeleton_model(monkeypatch):
+    calls = []
+    monkeypatch.setattr(commands, "train_poses", lambda spec, *given, **options: calls.append((spec, options)))
+    assert run("st-gcn", "--data", "photos", "--out", "run", "--stream", "joint", "--stop", 7).exit_code == 0
+    assert run("st-gcn", "--data", "photos", "--out", "run", "--model", "ctr-gcn", "--tokens", 0).exit_code == 0
+    (first, options), (second, _) = calls
+    assert first.backbone_args["streams"] == ("joint",) and first.backbone_args["depth"] == 3 and first.tokens == 20
+    assert options == {"seed": 0, "stop": 7}
+    assert second.arch == "ctr-gcn" and "depth" not in second.backbone_args and second.banks == ()
