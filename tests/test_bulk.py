@@ -273,6 +273,7 @@ def test_a_worker_gives_the_same(checkpoint, videos, expected, tmp_path):
     assert list(tmp_path.iterdir()) == [out]
 
 
+@pytest.mark.slow
 def test_two_workers_that_die_give_the_same(skeletons, tmp_path, trap):
     folder, expected = skeletons
     reported = []
@@ -323,6 +324,7 @@ def gone(process):
         return True
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_goes_on(skeletons, tmp_path, trap, asked):
     folder, expected = skeletons
     out, parts = tmp_path / "results.parquet", tmp_path / "results.parquet.parts"

@@ -14,6 +14,7 @@ BY_HAND, OURS, CACHED = (
 
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="memory is read from /proc")
+@pytest.mark.slow
 def test_loading_is_set_against_loading_by_hand(capsys, monkeypatch):
     monkeypatch.setattr(
         sys, "argv", ["checkpoints.py", "--model", "transm3e-tiny", "--rounds", "1", "--ways", OURS, CACHED]

@@ -337,6 +337,7 @@ def test_a_cache_without_links_works(hub, files, same, cache, monkeypatch):
     assert not any(path.is_symlink() for path in snapshot.iterdir())
 
 
+@pytest.mark.slow
 def test_several_processes_load_at_once_into_one_cold_cache(hub, files, models, cache, tmp_path):
     hub.put(REPO, files[0])
     models[1].save_pretrained(tmp_path / "other")
