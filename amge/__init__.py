@@ -11,10 +11,12 @@ Parts     backbones, fusion, distill, heads, layers
 Input     video, skeleton, synthetic, data
 Use       hub, convert, bulk, viz
 Research  train, recipes, evaluate, paper
+
+Import what lies deeper by name: from amge.viz import body_map
 """
 
-from importlib import import_module
-from typing import Any
+from importlib import import_module as _import_module
+from typing import TYPE_CHECKING
 
 from amge import muscles as muscles
 from amge.assemble import assemble as assemble
@@ -53,11 +55,31 @@ def __dir__() -> list[str]:
     return [*_NAMES, *_MODULES]
 
 
-def __getattr__(name: str) -> Any:
-    """A public module, imported when it is first used."""
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    try:
-        return import_module(f"{__name__}.{name}")
-    except ImportError as error:
-        raise AttributeError(f"{__name__}.{name} needs more packages: {error}") from error
+if TYPE_CHECKING:
+    from amge import backbones as backbones
+    from amge import bulk as bulk
+    from amge import convert as convert
+    from amge import data as data
+    from amge import distill as distill
+    from amge import evaluate as evaluate
+    from amge import fusion as fusion
+    from amge import heads as heads
+    from amge import hub as hub
+    from amge import layers as layers
+    from amge import paper as paper
+    from amge import recipes as recipes
+    from amge import skeleton as skeleton
+    from amge import synthetic as synthetic
+    from amge import train as train
+    from amge import video as video
+    from amge import viz as viz
+else:
+
+    def __getattr__(name: str) -> object:
+        """A public module, imported when it is first used."""
+        if name not in _MODULES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        try:
+            return _import_module(f"{__name__}.{name}")
+        except ImportError as error:
+            raise AttributeError(f"{__name__}.{name} needs more packages: {error}") from error

@@ -7,6 +7,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 
+def part_of(path: Path) -> Path:
+    """Where a file is written before it is whole."""
+    return path.with_name(f".part-{path.name}")
+
+
 @contextmanager
 def whole(path: Path, durable: bool = False) -> Iterator[Path]:
     """A path beside `path`, with its suffix, to write to: it becomes `path` at the end of the block, or goes after an
@@ -17,11 +22,11 @@ def whole(path: Path, durable: bool = False) -> Iterator[Path]:
         durable: be sure that the content is on the disk before the name is, whatever happens to the machine.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".part-{path.name}")
+    part = part_of(path)
     try:
         yield part
         if durable:
-            with part.open("rb") as file:
+            with part.open("r+b") as file:
                 os.fsync(file.fileno())
         os.replace(part, path)
     finally:

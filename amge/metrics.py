@@ -3,6 +3,8 @@
 Shapes: `n` samples, `K` regions.
 """
 
+from itertools import islice
+
 import numpy as np
 
 
@@ -80,11 +82,13 @@ def bootstrap(
     value = mean_average_precision(targets, scores)
     rng = np.random.default_rng(seed)
     draws = (rng.integers(len(targets), size=len(targets)) for _ in range(resamples))
-    times = np.stack([np.bincount(draw, minlength=len(targets)) for draw in draws])
-    precisions = np.stack([_precisions_of_draws(*column, times) for column in zip(targets.T, scores.T, strict=True)])
-    low, high = np.quantile(
-        np.nanmean(precisions[:, (times @ targets).any(axis=1)], axis=0), ((1 - level) / 2, (1 + level) / 2)
-    )
+    means: list[float] = []
+    while some := list(islice(draws, 50)):  # whose memory grows with the samples
+        times = np.stack([np.bincount(draw, minlength=len(targets)) for draw in some])
+        columns = zip(targets.T, scores.T, strict=True)
+        precisions = np.stack([_precisions_of_draws(*column, times) for column in columns])
+        means += np.nanmean(precisions[:, (times @ targets).any(axis=1)], axis=0).tolist()
+    low, high = np.quantile(means, ((1 - level) / 2, (1 + level) / 2))
     return float(np.clip(2 * value - high, 0, value)), float(np.clip(2 * value - low, value, 1))
 
 

@@ -1,4 +1,4 @@
-"""The model that the builder assembles: backbone, token bank, fusion and head, each passed in as a built module.
+"""The model that `amge.assemble` makes: backbone, token bank, fusion and head, each passed in as a built module.
 
 Shapes: `B` batch, `T H W` picture or grid, `N` patches, `M` tokens per bank, `C` channels, `K` labels.
 """

@@ -106,7 +106,7 @@ def same_code(one: Callable, other: Callable) -> bool:
 def register(kind: str, name: str) -> Callable[[Part], Part]:
     """Decorator that makes a part known to specs under `name`.
 
-    Besides the spec's own `<kind>_args`, the builder offers a part those of these that its signature names:
+    Besides the spec's own `<kind>_args`, `assemble` offers a part those of these that its signature names:
 
     - a `backbone` `frames`, `size` and `with_tokens` (whether there is a bank);
     - a `fusion` `dim` and `num_tokens`;

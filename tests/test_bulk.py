@@ -599,3 +599,13 @@ def test_ray_gives_the_same_even_when_workers_die(cluster, skeletons, tmp_path, 
     same(found, expected)
     assert lethal["error"] == "its worker process died, 2 times"
     assert cluster.is_initialized()
+
+
+def test_what_a_kill_left_unfinished_goes_with_the_next_run(tmp_path):
+    schema = schema_of(["chest"], {"model": "toy"})
+    left = tmp_path / ".part-results.parquet", tmp_path / "results.parquet.parts" / ".part-00000001.parquet"
+    left[1].parent.mkdir()
+    for path in left:
+        path.write_bytes(b"PAR1 half")
+    Store(tmp_path / "results.parquet", schema, "/videos").close()
+    assert list(tmp_path.iterdir()) == []

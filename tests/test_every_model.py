@@ -12,8 +12,6 @@ from amge.skeleton.sequence import normalise
 from amge.zoo import STATISTICAL, TINY_BASELINES
 
 ADAPTER = {"dim": 16, "depth": 2, "num_heads": 2}
-LEVELS = ((0, 1, 2, 3, 4, 5, 6, 11, 12), (7, 8, 13, 14), (9, 10, 15, 16))
-"""Of HD-GCN, three in place of five: it has a graph convolution for each pair in each block, and all are traced."""
 NAMES = [
     *(name for name in amge.list_models() if "tiny" in name),
     *STATISTICAL,
@@ -54,10 +52,9 @@ def build(name, tiny_spec):
     if name == "transm3e-lite":
         return amge.assemble(tiny_spec)
     name, *tokens = name.split("+")
-    arguments = {**amge.spec(name).backbone_args, **({"levels": LEVELS} if name == "hd-gcn-tiny" else {})}
     if not tokens:
-        return amge.build(name, backbone_args=arguments)
-    return amge.build(name, tokens=5, backbone_args={**arguments, **ADAPTER})
+        return amge.build(name)
+    return amge.build(name, tokens=5, backbone_args={**amge.spec(name).backbone_args, **ADAPTER})
 
 
 def example(model, batch=2, **sizes):

@@ -38,36 +38,58 @@ def name_of(file: Path, root: Path) -> str:
     return ".".join(file.relative_to(root).with_suffix("").parts).removesuffix(".__init__")
 
 
+def late(tree: ast.Module) -> set[int]:
+    """The nodes that do not run when a module is imported: those in functions, or for type checkers alone."""
+    bodies: list[list[ast.stmt]] = []
+    for part in ast.walk(tree):
+        if isinstance(part, ast.FunctionDef | ast.AsyncFunctionDef) or (
+            isinstance(part, ast.If) and ast.unparse(part.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING")
+        ):
+            bodies.append(part.body)
+    return {id(node) for body in bodies for statement in body for node in ast.walk(statement)}
+
+
+def bound(root: Path) -> set[str]:
+    """Names that `amge/__init__.py` binds to what is no module, although a module may be called the same."""
+    path = root / "amge" / "__init__.py"
+    tree = ast.parse(path.read_text(encoding="utf-8")) if path.exists() else ast.Module([], [])
+    return {
+        alias.asname or alias.name
+        for node in tree.body
+        if isinstance(node, ast.ImportFrom) and node.module != "amge"
+        for alias in node.names
+    }
+
+
 def imports(root: Path) -> Iterator[Import]:
-    """All imports of `amge` in a checkout, those in functions too; imports of `amge` itself count as of `__init__`."""
+    """All imports of `amge` in a checkout, those in functions too; what `amge` itself binds counts as `__init__`."""
     files = sorted((root / "amge").rglob("*.py"))
     known = {name_of(file, root) for file in files}
+    public = bound(root)
     for file in files:
         importer = name_of(file, root)
         if importer == "amge":
             continue
         tree = ast.parse(file.read_text(encoding="utf-8"))
-        later = {
-            id(node)
-            for part in ast.walk(tree)
-            if isinstance(part, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
-            or (isinstance(part, ast.If) and "TYPE_CHECKING" in ast.unparse(part.test))
-            for node in ast.walk(part)
-        }
+        later = late(tree)
         package = importer if file.name == "__init__.py" else importer.rpartition(".")[0]
         for node in ast.walk(tree):
-            if isinstance(node, ast.Import):
-                found = [alias.name for alias in node.names]
+            found: list[str] = []
+            if isinstance(node, ast.Import):  # binds `amge`, through which all can be reached
+                found = ["amge" for alias in node.names if alias.name.split(".")[0] == "amge"]
             elif isinstance(node, ast.ImportFrom):
                 base = node.module or ""
                 if node.level:
                     base = ".".join([*package.split(".")[: len(package.split(".")) - node.level + 1], *base.split(".")])
                 base = base.rstrip(".")
-                found = [full if (full := f"{base}.{alias.name}") in known else base for alias in node.names]
-            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-                found = [node.value] if node.value in known and node.value != "amge" else []  # of import_module
-            else:
-                continue
+                for alias in node.names:
+                    full = f"{base}.{alias.name}"
+                    found.append(full if full in known and (base != "amge" or alias.name not in public) else base)
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):  # of import_module and its like
+                named = re.match(r"amge(\.\w+)+(?=:\w+$|$)", node.value)
+                parts = named[0].split(".") if named else []
+                within = (".".join(parts[:end]) for end in range(len(parts), 1, -1))
+                found = [next((name for name in within if name in known), "")]
             for name in found:
                 if name.split(".")[0] == "amge":
                     yield Import(importer, name if "." in name else "amge.__init__", id(node) not in later)
@@ -122,6 +144,9 @@ def test_no_module_imports_itself_through_others():
         "def late():\n    from amge.builder import build",
         "if TYPE_CHECKING:\n    from amge.train.run import Run",
         "import importlib\nimportlib.import_module('amge.cli')",
+        "import pkgutil\npkgutil.resolve_name('amge.builder:build')",
+        "import amge.errors",
+        "import amge.errors as errors",
     ],
 )
 def test_a_forbidden_import_is_found(tmp_path, forbidden):
@@ -132,10 +157,27 @@ def test_a_forbidden_import_is_found(tmp_path, forbidden):
     assert len(faults(tmp_path)) == 1
 
 
+def test_a_name_that_the_package_binds_is_not_the_module_of_that_name(tmp_path):
+    (tmp_path / "amge" / "hub").mkdir(parents=True)
+    (tmp_path / "amge" / "__init__.py").write_text("from amge.zoo import spec as spec")
+    (tmp_path / "amge" / "spec.py").write_text("")
+    place = tmp_path / "amge" / "hub" / "load.py"
+    for text, count in (("from amge import spec", 1), ("from amge.spec import ModelSpec", 0)):
+        place.write_text(text)
+        assert len(faults(tmp_path)) == count
+
+
 def test_the_model_reaches_up_in_calls_alone(tmp_path):
     (tmp_path / "amge").mkdir()
     place = tmp_path / "amge" / "model.py"
-    for text, count in (("def save():\n    from amge.hub.save import x", 0), ("from amge.hub.save import x", 1)):
+    inner = "from amge.hub.save import x"
+    for text, count in (
+        (f"def save():\n    {inner}", 0),
+        (f"if TYPE_CHECKING:\n    {inner}", 0),
+        (inner, 1),
+        (f"if not TYPE_CHECKING:\n    {inner}", 1),
+        (f"if TYPE_CHECKING:\n    pass\nelse:\n    {inner}", 1),
+    ):
         place.write_text(text)
         assert len(faults(tmp_path)) == count
 

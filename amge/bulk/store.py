@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from amge.bulk.table import differences
-from amge.files import whole
+from amge.files import part_of, whole
 
 RUN, LOCK, PARTS, UNFINISHED = "run.json", "lock", "[0-9]*.parquet", ".part-*"
 GROUP = 20_000
@@ -68,7 +68,8 @@ class Store:
         """Let other runs have it; where there are no parts, nothing but the results is left."""
         if not any(self.folder.glob(PARTS)):
             with suppress(OSError):
-                for path in (*self.folder.glob(UNFINISHED), self.folder / RUN, self.folder / LOCK):
+                unfinished = (*self.folder.glob(UNFINISHED), part_of(self.out))
+                for path in (*unfinished, self.folder / RUN, self.folder / LOCK):
                     path.unlink(missing_ok=True)
                 self.folder.rmdir()
         self.lock.close()

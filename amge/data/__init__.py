@@ -1,1 +1,1 @@
-"""From files to clips: video reading, preprocessing, modalities, synthetic figures, datasets."""
+"""Data sets: samples, manifests, checks, clips for training and their augmentation; `prepare` makes them ready."""

@@ -31,7 +31,7 @@ def push_to_hub(model: MuscleModel, repo: str, dtype: torch.dtype | None = None,
     """Publish a model as `owner/name` on the Hub, as `save_pretrained` would write it.
 
     Args:
-        model: one that the builder assembled.
+        model: one that `amge.assemble` or `amge.build` made.
         repo: `owner/name`; made if need be.
         dtype: store floating-point weights as this.
         options: of `publish`.

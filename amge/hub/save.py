@@ -38,7 +38,7 @@ def save_pretrained(
     A card in your own words is left as it is.
 
     Args:
-        model: one that the builder assembled, so that its spec can rebuild it.
+        model: one that `amge.assemble` or `amge.build` made, so that its spec can rebuild it.
         folder: where to.
         dtype: store floating-point weights as this, such as `torch.float16`; default: as they are.
         max_shard_size: of a file, in bytes or as "5GB"; larger weights go to several files and an index.

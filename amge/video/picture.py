@@ -27,8 +27,10 @@ def read_picture(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
     with _opened(path) as image:
         if image.mode.startswith("I"):  # 16-bit grey, which Pillow would clip to white
             image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-        upright = ImageOps.exif_transpose(image).convert("RGBA")
-        return over_white(np.asarray(upright.resize(size, Image.Resampling.BILINEAR) if size else upright))
+        upright = ImageOps.exif_transpose(image)
+        upright = upright.convert("RGBA" if upright.has_transparency_data else "RGB")
+        shown = np.asarray(upright.resize(size, Image.Resampling.BILINEAR) if size else upright)
+        return over_white(shown) if upright.mode == "RGBA" else shown
 
 
 def upright_size(path: Path) -> tuple[int, int]:

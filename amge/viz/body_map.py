@@ -1,6 +1,7 @@
 """One picture of a prediction: a front and a back body map beside the frames and a ranked list of regions."""
 
 import os
+import secrets
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -9,7 +10,6 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from amge.errors import one_of
-from amge.files import whole
 from amge.muscles import REGION_IDS, region
 from amge.viz.body_shapes import BACK, FINGERS, FRONT, SILHOUETTE
 
@@ -128,11 +128,14 @@ def save(path: str | os.PathLike[str], image: Image.Image) -> None:
     kind = FORMATS[one_of("picture format", target.suffix.lower(), FORMATS)]
     if not target.parent.is_dir():
         raise ValueError(f"cannot save {target}: there is no folder {target.parent}")
+    partial = target.parent / f".amge-{secrets.token_hex(8)}.tmp"
     try:
-        with whole(target) as part:
-            image.save(part, format=kind, quality=92)
+        image.save(partial, format=kind, quality=92)
+        os.replace(partial, target)
     except OSError as error:
         raise ValueError(f"cannot save {target}: {error.strerror or error}") from error
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def _checked(kind: str, values: Mapping[str, float]) -> dict[str, float]:

@@ -19,7 +19,7 @@ def run_speed(capsys, monkeypatch, *arguments):
 
 @pytest.mark.slow
 def test_speed_compares_with_the_bare_encoder(capsys, monkeypatch):
-    (case,) = run_speed(capsys, monkeypatch, "--size", "64", "--frames", "2")["cases"]
+    (case,) = run_speed(capsys, monkeypatch)["cases"]
     assert case["ratio"]["encoder"] > 0 and case["milliseconds"]["encoder"] > 0 and case["peak_mib"]["encoder"] > 0
 
 

@@ -200,7 +200,10 @@ def test_prepare_goes_on_and_takes_splits(checkout, tmp_path):
         (lambda source: (source / "dist/exercises.json").write_text("[{}]"), "is not the list of yuhonas/free-ex"),
         (lambda source: (source / "dist/exercises.json").write_text("[]"), "has no exercise with two photographs"),
         (lambda source: (source / "exercises/Bench_Dips/1.jpg").unlink(), r"1.jpg is missing; is the checkout whole\?"),
-        (lambda source: (source / "exercises/Bench_Dips/1.jpg").write_text("x"), "1.jpg: not a readable image"),
+        (
+            lambda source: (source / "exercises/Bench_Dips/1.jpg").write_text("x"),
+            r"1.jpg: .*is the checkout whole\?",
+        ),
         (
             lambda source: (source / "dist/exercises.json").write_text(
                 json.dumps([exercise("A", ["bicep"]), exercise("B", [])])

@@ -574,12 +574,6 @@ def test_no_checkpoint_at_all(folder, tmp_path):
 # The table
 
 
-@pytest.fixture
-def table(monkeypatch):
-    """A table to write to."""
-    monkeypatch.setattr(published, "PUBLISHED", dict(PUBLISHED))
-
-
 SHA = "0" * 64
 
 
@@ -595,14 +589,14 @@ SHA = "0" * 64
     ],
     ids=str,
 )
-def test_rows_that_are_refused(table, fields, message):
+def test_rows_that_are_refused(registry, fields, message):
     before = dict(published.PUBLISHED)
     with pytest.raises(ValueError, match=message):
         register_pretrained(Pretrained(**{"name": "st-gcn", "tag": "mine", "sha256": SHA, "licence": "MIT"} | fields))
     assert before == published.PUBLISHED
 
 
-def test_a_row_that_is_taken(table):
+def test_a_row_that_is_taken(registry):
     row = Pretrained(name="st-gcn", tag="v1.2", sha256=SHA, licence="MIT")
     assert (register_pretrained(row) is row and register_pretrained(row) in amge.list_pretrained("st-gcn.v*")) or True
 

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import multiprocessing
 import os
 import signal
 import subprocess
@@ -184,6 +183,16 @@ def test_a_folder_refuses_another_run(trained, clips):
         train(replace(config(clips), data=(source,)), out)
 
 
+def run_of(config, out):
+    """A run in a process of its own, by the command line."""
+    path = out.with_suffix(".yaml")
+    path.write_text(config.to_yaml())
+    command = [sys.executable, "-m", "amge.cli", "train", str(path), "--out", str(out)]
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=os.environ | {"OMP_NUM_THREADS": "1"}, text=True
+    )
+
+
 def weights(folder):
     return amge.from_pretrained(folder).state_dict()
 
@@ -193,18 +202,19 @@ def test_killed_in_the_middle_of_an_epoch_it_goes_on_to_the_same_weights(trained
     """With workers, which fetch ahead, and SIGKILL, which nothing can catch."""
     out = tmp_path / "run"
     made = config(clips, workers=2, epochs=[2, 1])
-    process = multiprocessing.get_context("fork").Process(target=train, args=(made, out))
-    process.start()
+    process = run_of(made, out)
     deadline = time.monotonic() + 120
-    while not (out / "main" / "last.ckpt").exists() and process.is_alive() and time.monotonic() < deadline:
+    while not (out / "main" / "last.ckpt").exists() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.02)
     time.sleep(0.2)  # into the second epoch
     process.kill()
-    process.join()
-    assert process.exitcode == -signal.SIGKILL, "it ended before it was killed"
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL, "it ended before it was killed"
     assert not (out / "main" / "model.safetensors").exists()
     torch.load(out / "main" / "last.ckpt", weights_only=True)  # whole
-    train(made, out)
+    resumed = run_of(made, out)
+    text = resumed.communicate(timeout=300)[0]
+    assert resumed.returncode == 0, text
     for stage in ("main", "teacher", "student"):
         for key, value in weights(trained[0] / stage).items():
             assert torch.equal(weights(out / stage)[key], value), f"{stage}: {key}"

@@ -17,7 +17,7 @@ from PIL import Image
 from amge.data.open_exercise import samples
 from amge.data.prepare.families import UNSEEN, family_of
 from amge.data.sample import SPLITS, Sample
-from amge.errors import one_of
+from amge.errors import VideoError, one_of
 from amge.files import whole
 from amge.muscles import REGION_IDS
 from amge.skeleton.layouts import COCO17, convert_layout, layout_of
@@ -189,7 +189,10 @@ def _photographs(source: Path, exercise: dict[str, Any], targets: list[Path]) ->
         path = source / "exercises" / name
         if not path.is_file():
             raise ValueError(f"{path} is missing; is the checkout whole?")
-        pictures.append(Image.fromarray(read_picture(path)))
+        try:
+            pictures.append(Image.fromarray(read_picture(path)))
+        except VideoError as error:
+            raise ValueError(f"{error}; is the checkout whole?") from None
     if len(pictures) < 2 or pictures[0].size != pictures[1].size or pictures[0].tobytes() == pictures[1].tobytes():
         return False
     for picture, target in zip(pictures, targets, strict=True):
