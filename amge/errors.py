@@ -1,7 +1,8 @@
 """What a user can mend, said in one line: a name that is not known, an input that can't be used."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 
 
@@ -26,3 +27,21 @@ def one_of(kind: str, name: object, valid: Iterable[str]) -> str:
     hint = f"did you mean {' or '.join(map(repr, close))}? " if close else ""
     listed = ", ".join(choices[:40]) + (f" and {len(choices) - 40} more" if len(choices) > 40 else "")
     raise ValueError(f"unknown {kind} {name!r}; {hint}valid: {listed or 'none'}")
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """Turn what a user can mend into one line and exit code 2; anything else is a bug and shows itself."""
+    try:
+        yield
+    except (ValueError, OSError, ImportError) as error:
+        import typer
+
+        complain(error)
+        raise typer.Exit(2) from None
+
+
+def complain(error: Exception) -> None:
+    import typer
+
+    typer.echo(f"error: {' '.join(str(error).split())}", err=True)

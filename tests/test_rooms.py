@@ -100,7 +100,7 @@ def faults(root: Path) -> list[str]:
     place = {room: number for number, room in enumerate(ROOMS)}
     top = len(ROOMS)
     return [
-        f"{each.importer} imports {each.imported}"
+        f"{each.importer} imports {each.imported}, a room above its own: see The rooms in CONTRIBUTING.md"
         for each in imports(root)
         if place[each.rooms[0]] < place.get(each.rooms[1], top)
         and ((each.importer, each.rooms[1]) not in UPWARDS or each.at_start)
@@ -123,15 +123,17 @@ def circles(root: Path) -> list[str]:
 
 def test_every_room_has_a_place():
     there = {path.stem for path in (ROOT / "amge").iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
-    assert there - {"__init__"} == set(ROOMS)
+    assert there - {"__init__"} == set(ROOMS), "ROOMS, CONTRIBUTING.md and docs/architecture.md list all rooms"
 
 
 def test_a_room_imports_only_rooms_below_it():
-    assert faults(ROOT) == []
+    found = faults(ROOT)
+    assert not found, "\n".join(found)
 
 
 def test_no_module_imports_itself_through_others():
-    assert circles(ROOT) == []
+    found = circles(ROOT)
+    assert not found, f"these modules import one another: {', '.join(found)}"
 
 
 @pytest.mark.parametrize(

@@ -14,9 +14,9 @@ from amge.cli.convert import convert
 from amge.cli.data import app as data
 from amge.cli.predict import predict
 from amge.cli.publish import publish
-from amge.cli.shared import one_line_errors
 from amge.cli.show import info, list_models, skeletons
 from amge.cli.train import evaluate, train
+from amge.errors import one_line_errors
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="Muscles at work, from video."
@@ -27,7 +27,9 @@ app = typer.Typer(
 def imports(
     modules: Annotated[
         list[str] | None,
-        typer.Option("--import", metavar="MODULE", help="First run this module, which registers parts of your own."),
+        typer.Option(
+            "--import", metavar="MODULE", help="First run this module, which registers parts or data sets of your own."
+        ),
     ] = None,
 ) -> None:
     with one_line_errors():

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from amge.cli.data_set import DataSet, names_data
-from amge.cli.shared import one_line_errors
+from amge.errors import one_line_errors
 
 app = typer.Typer(no_args_is_help=True, help="Check, count and prepare data sets.")
 prepare = typer.Typer(no_args_is_help=True, help="Make a data set ready, in a folder.")

@@ -16,7 +16,8 @@ from rich.table import Table
 from rich.text import Text
 
 from amge.builder import load
-from amge.cli.shared import ModelOption, complain, one_line_errors
+from amge.cli.shared import ModelOption
+from amge.errors import complain, one_line_errors
 
 out, err = Console(), Console(stderr=True)
 

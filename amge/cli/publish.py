@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from amge.cli.shared import one_line_errors
+from amge.errors import one_line_errors
 
 
 def publish(

@@ -10,7 +10,8 @@ from rich.console import Console
 from rich.table import Table
 
 from amge import zoo
-from amge.cli.shared import MODEL_HELP, one_line_errors
+from amge.cli.shared import MODEL_HELP
+from amge.errors import one_line_errors
 from amge.hub.published import PUBLISHED, is_name, list_pretrained
 
 out = Console()

@@ -10,7 +10,8 @@ from rich.console import Console
 
 from amge.builder import load
 from amge.cli.data_set import DataSet, names_data
-from amge.cli.shared import MODEL_HELP, one_line_errors
+from amge.cli.shared import MODEL_HELP
+from amge.errors import one_line_errors
 
 out = Console()
 

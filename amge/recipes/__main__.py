@@ -8,6 +8,7 @@ import torch
 import typer
 
 from amge.backbones.streams import STREAMS
+from amge.errors import one_line_errors
 from amge.hub.load import from_pretrained
 from amge.recipes.st_gcn.recipe import DECODER
 from amge.recipes.st_gcn.recipe import train as train_poses
@@ -15,7 +16,9 @@ from amge.recipes.transm3e_lite.recipe import STAGES
 from amge.recipes.transm3e_lite.recipe import train as train_lite
 from amge.zoo import spec as spec_of
 
-app = typer.Typer(no_args_is_help=True, help="Train the shipped models again.")
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Train the shipped models again."
+)
 
 
 @app.command("transm3e-lite")
@@ -32,10 +35,11 @@ def lite(
     seed: int = 0,
 ) -> None:
     """Train a video model on the open exercise photographs and rendered figures, in two stages."""
-    spec = spec_of(model)
-    if not tokens:
-        spec = spec.replace(tokens=1, banks=("main",), fusion=None, distill=None)
-    train_lite(spec, data, out, tuple(stage) if stage else STAGES, epochs, distill, frames, size=size, seed=seed)
+    with one_line_errors():
+        spec = spec_of(model)
+        if not tokens:
+            spec = spec.replace(tokens=1, banks=("main",), fusion=None, distill=None)
+        train_lite(spec, data, out, tuple(stage) if stage else STAGES, epochs, distill, frames, size=size, seed=seed)
 
 
 @app.command("st-gcn")
@@ -56,16 +60,17 @@ def poses(
     seed: int = 0,
 ) -> None:
     """Train a skeleton model on the poses of the open exercise photographs."""
-    network = {"width": width, "streams": tuple(stream or STREAMS)}
-    decoder = {"tokens": tokens, "backbone_args": {**network, **DECODER}} if tokens else {"backbone_args": network}
-    spec = spec_of(model).replace(
-        **decoder,
-        head_args={},
-        activation="sigmoid",
-        frames=frames,
-        seconds=seconds,
-    )
-    train_poses(spec, data, out, pool, epochs, seed=seed, stop=stop)
+    with one_line_errors():
+        network = {"width": width, "streams": tuple(stream or STREAMS)}
+        decoder = {"tokens": tokens, "backbone_args": {**network, **DECODER}} if tokens else {"backbone_args": network}
+        spec = spec_of(model).replace(
+            **decoder,
+            head_args={},
+            activation="sigmoid",
+            frames=frames,
+            seconds=seconds,
+        )
+        train_poses(spec, data, out, pool, epochs, seed=seed, stop=stop)
 
 
 @app.command()
@@ -78,8 +83,9 @@ def ship(
     metrics: Annotated[str, typer.Option(help="Measured ones, as a JSON object.")] = "{}",
 ) -> None:
     """Store the weights in half precision, with the metadata that a checkpoint travels with."""
-    trained = from_pretrained(source, tag=tag, licence=licence, threshold=threshold, metrics=json.loads(metrics))
-    trained.save_pretrained(out, dtype=torch.float16)
+    with one_line_errors():
+        trained = from_pretrained(source, tag=tag, licence=licence, threshold=threshold, metrics=json.loads(metrics))
+        trained.save_pretrained(out, dtype=torch.float16)
 
 
 if __name__ == "__main__":

@@ -36,3 +36,16 @@ def test_options_reach_the_recipe_of_the_skeleton_model(monkeypatch):
     assert first.backbone_args["streams"] == ("joint",) and first.backbone_args["depth"] == 3 and first.tokens == 20
     assert options == {"seed": 0, "stop": 7}
     assert second.arch == "ctr-gcn" and "depth" not in second.backbone_args and second.banks == ()
+
+
+def test_what_a_user_can_mend_is_one_line(tmp_path):
+    place = ("--data", tmp_path / "nowhere", "--out", tmp_path / "run")
+    for arguments in (
+        ("transm3e-lite", *place, "--model", "transm3e-lit"),
+        ("transm3e-lite", *place, "--stage", "rbg"),
+        ("st-gcn", *place, "--model", "transm3e-tiny"),
+        ("ship", tmp_path / "nowhere", tmp_path / "out", "--tag", "x", "--licence", "MIT"),
+        ("ship", tmp_path, tmp_path / "out", "--tag", "x", "--licence", "MIT", "--metrics", "{a"),
+    ):
+        result = run(*arguments)
+        assert result.exit_code == 2 and result.stderr.startswith("error: ") and result.stderr.count("\n") == 1
