@@ -94,7 +94,7 @@ def bootstrap(
 
 def _precisions_of_draws(target: np.ndarray, score: np.ndarray, times: np.ndarray) -> np.ndarray:
     """Average precision of one region in draws that hold each sample so many times, `(draws, n)`; NaN where it does not
-    occur. As `average_precisions`, but the samples are sorted once for all draws."""
+    occur. As `average_precisions`, but the samples are sorted once for all of these draws."""
     order = np.argsort(score)[::-1]
     last = np.flatnonzero(np.diff(score[order], append=-np.inf))  # of the samples with one score
     found, drawn = ((times * weight)[:, order].cumsum(axis=1)[:, last] for weight in (target, np.ones_like(target)))

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table as Grid
 
 from amge.data.activities import canonical, closest, same_activity
-from amge.data.manifest import Row, Table, check_ids, read_rows, read_table, to_sample
+from amge.data.manifest import MANIFEST, Row, Table, check_ids, read_rows, read_table, to_sample
 from amge.data.official_lists import place, read_lists
 from amge.data.sample import SPLITS, Sample
 from amge.errors import one_of
@@ -155,7 +155,7 @@ def load(
         if manifest is not None or table is not None:
             raise ValueError("lists hold the labels: give either lists, or a manifest and a table")
         return _from_lists(name, root, Path(lists), allow_pickle)
-    path = Path(manifest) if manifest is not None else root / "manifest.csv"
+    path = Path(manifest) if manifest is not None else root / MANIFEST
     if manifest is None and not path.is_file():
         raise ValueError(f"{root} has no manifest.csv; give manifest, or lists, the folder of the official list files")
     regions = read_table(table) if isinstance(table, str | Path) else table
