@@ -1,7 +1,7 @@
 """Models by name: the one place that chooses between fresh and trained weights."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -11,8 +11,11 @@ from amge.hub.load import from_pretrained, spec_of
 from amge.hub.load import load as load_checkpoint
 from amge.hub.published import find, is_name
 from amge.model import MuscleModel
-from amge.spec import class_names
+from amge.spec import SpecFields, check_arguments, class_names
 from amge.zoo import list_models, spec
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 def build(
@@ -28,7 +31,7 @@ def build(
     token: str | bool | None = None,
     cache_dir: str | Path | None = None,
     local_files_only: bool = False,
-    **overrides: Any,
+    **overrides: "Unpack[SpecFields]",
 ) -> MuscleModel:
     """Build a named model.
 
@@ -53,6 +56,7 @@ def build(
         ValueError: for an unknown name, field or part, or if there are no weights that fit, or they may not be read.
         OSError: if the Hub can't be reached.
     """
+    check_arguments(build, overrides)
     if init is not None:
         one_of("init", init, ("imagenet",))
         if pretrained not in (False, None):

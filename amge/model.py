@@ -14,14 +14,17 @@ from torch import Tensor, nn
 
 from amge.backbones.contract import Backbone, BackboneOutput
 from amge.layers.checkpointing import set_grad_checkpointing
+from amge.layers.module import Module
 from amge.registry import make_head
 from amge.results import Features, Input, InputSpec, Signals, WindowPrediction, by_prominence, light
-from amge.spec import ModelSpec, class_names
+from amge.spec import ModelSpec, SpecFields, class_names
 from amge.tokens import TokenBank
 from amge.video.modality import from_rgb
 from amge.video.preprocess import to_clip
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
     from amge.hub.publish import Commit  # what push_to_hub gives
     from amge.skeleton.pose import PoseEstimator
     from amge.skeleton.sequence import Skeletons
@@ -29,7 +32,19 @@ if TYPE_CHECKING:
 Source: TypeAlias = "str | Path | np.ndarray | Tensor | Skeletons"
 
 
-class MuscleModel(nn.Module):
+class LoadOptions(SpecFields, total=False):
+    """Keyword arguments of `amge.from_pretrained`."""
+
+    num_classes: int | None
+    strict: bool
+    device: str | torch.device | None
+    dtype: torch.dtype | None
+    token: str | bool | None
+    cache_dir: str | Path | None
+    local_files_only: bool
+
+
+class MuscleModel(Module):
     """A clip to one logit per muscle region.
 
     Args:
@@ -71,7 +86,8 @@ class MuscleModel(nn.Module):
             ValueError: if the clip has another layout or type; says what fits.
         """
         self._check(clip)
-        return self.gather(self.backbone(clip, self.bank and self.bank(clip.shape[0]).to(clip.dtype)))
+        tokens = self.bank(clip.shape[0]).to(clip.dtype) if self.bank else None
+        return self.gather(self.backbone(clip, tokens))
 
     def gather(self, out: BackboneOutput) -> Features:
         """What a backbone gave for the tokens of the bank, cut into banks and fused."""
@@ -246,7 +262,9 @@ class MuscleModel(nn.Module):
         return push_to_hub(self, repo, dtype, **options)
 
     @staticmethod
-    def from_pretrained(source: str | Path, revision: str | None = None, **options: Any) -> "MuscleModel":
+    def from_pretrained(
+        source: str | Path, revision: str | None = None, **options: "Unpack[LoadOptions]"
+    ) -> "MuscleModel":
         """Load a checkpoint from a folder or the Hub; see `amge.hub.from_pretrained`."""
         from amge.hub.load import from_pretrained
 

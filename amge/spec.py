@@ -1,16 +1,20 @@
 """The serialisable description of a model: plain values only, JSON both ways."""
 
 import dataclasses
+import inspect
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from amge.errors import one_of
 from amge.muscles import REGION_IDS
 from amge.video.modality import MODALITIES
 from amge.video.preprocess import CROPS
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 THRESHOLDS = {"sigmoid": 0.5, "softmax": 0.05}
 """From which probability a label counts as active, if nothing better is known; 0.05 is that of the official figures."""
@@ -46,6 +50,14 @@ def class_names(num_classes: int) -> tuple[str, ...]:
     return tuple(f"class_{i}" for i in range(num_classes))
 
 
+def check_arguments(function: Callable[..., Any], overrides: Iterable[str]) -> None:
+    """Raise `ValueError` for a name that is no field of a spec, with the closest of these and the function's own."""
+    own = inspect.signature(function).parameters.values()
+    names = [each.name for each in own if each.kind is not each.VAR_KEYWORD]
+    for name in overrides:
+        one_of("argument", name, (*names, *(f.name for f in dataclasses.fields(ModelSpec))))
+
+
 def is_module(name: str) -> bool:
     """Whether a module may be called that."""
     return all(word.isidentifier() for word in name.split("."))
@@ -70,6 +82,43 @@ def plain(text: str) -> Any:
         return json.loads(text, object_pairs_hook=unique, parse_constant=refuse)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"not JSON: {error}") from None
+
+
+class SpecFields(TypedDict, total=False):
+    """The fields of a `ModelSpec` by name, each as that takes it: for type checkers, which then know misspelt ones."""
+
+    arch: str
+    backbone: str
+    backbone_args: Mapping[str, Any]
+    banks: tuple[str, ...] | list[str]
+    tokens: int
+    fusion: str | None
+    fusion_args: Mapping[str, Any]
+    head: str
+    head_args: Mapping[str, Any]
+    streams: str | None
+    streams_args: Mapping[str, Any]
+    auxiliary: str
+    auxiliary_backbone: str | None
+    auxiliary_backbone_args: Mapping[str, Any]
+    distill: str | None
+    distill_args: Mapping[str, Any]
+    pairing: int
+    labels: tuple[str, ...] | list[str]
+    activation: str
+    threshold: float
+    modality: str
+    frames: int
+    size: int
+    seconds: float
+    crop: str
+    mean: tuple[float, ...] | list[float]
+    std: tuple[float, ...] | list[float]
+    tag: str | None
+    licence: str | None
+    metrics: Mapping[str, float]
+    provenance: Mapping[str, Any]
+    imports: Mapping[str, str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -222,7 +271,7 @@ class ModelSpec:
         """What the model sees at inference, in the order of its input's channels."""
         return (self.modality, self.auxiliary) if self.streams else (self.modality,)
 
-    def replace(self, **overrides: Any) -> "ModelSpec":
+    def replace(self, **overrides: "Unpack[SpecFields]") -> "ModelSpec":
         """A copy with other values. Arguments go with their part: another part starts from none unless they are given,
         and another activation from a threshold of its own.
         Tokens for a model without a bank give it one. Metrics go, unless they are given too, where something else
@@ -239,13 +288,15 @@ class ModelSpec:
             for part, value in overrides.items()
             if f"{part}_args" in fields and value != getattr(self, part)
         }
-        if overrides.get("activation", self.activation) != self.activation:
-            fresh["threshold"] = THRESHOLDS.get(overrides["activation"], self.threshold)
+        activation = overrides.get("activation", self.activation)
+        if activation != self.activation:
+            fresh["threshold"] = THRESHOLDS.get(activation, self.threshold)
         if any(name not in UNMEASURED and value != getattr(self, name) for name, value in overrides.items()):
             fresh["metrics"] = {}
         if "tokens" in overrides and not self.banks:
             fresh["banks"] = ("main",)
-        return dataclasses.replace(self, **(fresh | overrides))
+        fresh.update(overrides)
+        return dataclasses.replace(self, **fresh)
 
     def to_json(self) -> str:
         return json.dumps(dataclasses.asdict(self), indent=2) + "\n"

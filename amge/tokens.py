@@ -8,8 +8,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from amge.layers.module import Module
 
-class TokenBank(nn.Module):
+
+class TokenBank(Module):
     """Named banks of `num_tokens` learnable tokens each, and the one place where a sequence is cut back into them.
 
     The paper's student carries the banks `main` and `receiver`, its teacher one bank, `sender` (section 4, MCTs

@@ -82,7 +82,7 @@ def test_build_takes_overrides_of_the_spec(tiny_spec):
     "arguments, message",
     [
         ({"name": "transm3e-litte"}, "unknown model 'transm3e-litte'; did you mean 'transm3e-lite'"),
-        ({"treshold": 0.3}, "unknown spec field 'treshold'; did you mean 'threshold'"),
+        ({"treshold": 0.3}, "unknown argument 'treshold'; did you mean 'threshold'"),
         ({"backbone": "timm-frame"}, "unknown backbone 'timm-frame'; did you mean 'timm-frames'"),
         ({"fusion": "sums", "fusion_args": {}}, "unknown fusion 'sums'; did you mean 'sum'"),
         ({"head": "means"}, "unknown head 'means'; did you mean 'mean'"),

@@ -13,9 +13,10 @@ from torch.nn import functional as F
 
 from amge.backbones.contract import BackboneOutput
 from amge.layers.checkpointing import run
+from amge.layers.module import Module
 
 
-class TokenDecoder(nn.Module):
+class TokenDecoder(Module):
     """A small decoder in which tokens attend to one another and to the feature maps of a backbone.
 
     The maps are projected to `dim` channels and added on the grid of the first (finest) one, together with the

@@ -2,9 +2,10 @@
 
 from typing import NamedTuple
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from amge.layers.checkpointing import set_grad_checkpointing
+from amge.layers.module import Module
 
 
 class BackboneOutput(NamedTuple):
@@ -26,7 +27,7 @@ class BackboneOutput(NamedTuple):
     mode, where nothing is distilled."""
 
 
-class Backbone(nn.Module):
+class Backbone(Module):
     """The sizes that a backbone states, and its call. A module that has them need not inherit from this.
 
     `embed_dims` and `reduces` matter to distillation alone. Patches go through the grid with time outermost and width

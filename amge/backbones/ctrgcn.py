@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from amge.backbones.temporal import GraphThenTime, PersonNorm, shortcut, ten_blocks
 from amge.layers.constant import constant
+from amge.layers.module import Module
 from amge.skeleton.graph import Graph
 
 
@@ -53,7 +54,7 @@ class CTRGraph(nn.Module):
         return (self.norm(total) + self.shortcut(x)).relu()
 
 
-class CTRGCN(nn.Module):
+class CTRGCN(Module):
     """Ten blocks; channels double and frames halve at the fifth and the eighth.
 
     Args:

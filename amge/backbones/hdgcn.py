@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from amge.backbones.temporal import GraphThenTime, PersonNorm, pointwise, shortcut, ten_blocks
 from amge.layers.constant import constant
+from amge.layers.module import Module
 from amge.skeleton.graph import Graph, hierarchy
 
 
@@ -97,7 +98,7 @@ class HDGraph(nn.Module):
         return (self.norm(merged) + self.shortcut(x)).relu()
 
 
-class HDGCN(nn.Module):
+class HDGCN(Module):
     """Ten blocks; channels double and frames halve at the fifth and the eighth.
 
     Args:

@@ -20,6 +20,7 @@ from amge.backbones.temporal import PersonNorm
 from amge.errors import one_of
 from amge.layers.checkpointing import Blocks
 from amge.layers.constant import constant
+from amge.layers.module import Module
 from amge.skeleton.graph import Graph
 from amge.skeleton.layouts import LAYOUTS
 
@@ -42,7 +43,7 @@ class JointMixing(nn.Module):
         return (self.norm_time(self.time(mixed)) + self.shortcut(x)).relu()
 
 
-class JointMixer(nn.Module):
+class JointMixer(Module):
     """A small skeleton encoder whose joint graph is learned, not given: no skeleton layout is built in.
 
     Args:

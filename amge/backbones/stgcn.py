@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from amge.backbones.temporal import PersonNorm, shortcut, ten_blocks
 from amge.layers.constant import constant
+from amge.layers.module import Module
 from amge.skeleton.graph import Graph
 
 
@@ -45,7 +46,7 @@ class STGCNBlock(nn.Module):
         return (out if self.shortcut is None else out + self.shortcut(x)).relu()
 
 
-class STGCN(nn.Module):
+class STGCN(Module):
     """Ten blocks; channels double and frames halve at the fifth and the eighth.
 
     Args:

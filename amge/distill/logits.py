@@ -9,11 +9,12 @@ from torch.nn import functional as F
 
 from amge.distill.checks import check_scale
 from amge.errors import one_of
+from amge.layers.module import Module
 from amge.results import Signals
 from amge.spec import ACTIVATIONS
 
 
-class LogitDistillation(nn.Module):
+class LogitDistillation(Module):
     """How far the student's predictions are from the teacher's; no gradient reaches the teacher.
 
     Soft: KL(teacher ‖ student) of predictions at a temperature, times its square so that gradients keep their size
@@ -67,7 +68,7 @@ class LogitDistillation(nn.Module):
         return self.weight * loss.sum(dim=1).mean()
 
 
-class PredictionDistillation(nn.Module):
+class PredictionDistillation(Module):
     """Compares the teacher's prediction with the student's: of its only branch (Hinton), or of the branch that a
     distillation token feeds (DeiT).
 

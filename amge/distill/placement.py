@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from amge.distill.token import TokenDistillation
 from amge.errors import one_of
+from amge.layers.module import Module
 from amge.results import Features, Signals
 
 PLACEMENTS = ("patch_embedding", "sparse", "dense", "final")
@@ -37,7 +38,7 @@ def placed_blocks(placement: str, reduces: Sequence[bool]) -> tuple[int, ...]:
     return tuple(block for block, shrinks in enumerate(reduces) if placement == "dense" or shrinks or block == last)
 
 
-class FeatureDistillation(nn.Module):
+class FeatureDistillation(Module):
     """Compares one bank of the student with the teacher's only bank at a placement.
 
     With the target `receiver` this is MCTKD: extra tokens take up what the teacher knows. With `main` it is plain KD

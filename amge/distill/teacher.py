@@ -5,10 +5,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from amge.layers.module import Module
 from amge.results import Signals
 
 
-class Teacher(nn.Module):
+class Teacher(Module):
     """Wraps a trained model: no gradient, and eval mode even where a student that holds it is put into train mode.
 
     Args:

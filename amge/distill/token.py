@@ -6,11 +6,12 @@ Shapes: `B` batch, `M` tokens, `C` channels.
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from amge.distill.checks import check_scale
 from amge.errors import one_of
+from amge.layers.module import Module
 
 AXES = {"token": (1,), "channel": (2,), "full": (1, 2)}
 """What the softmax runs over: the dimensions of `(B, M, C)` that make one distribution."""
@@ -18,7 +19,7 @@ OFFICIAL_ALPHA, OFFICIAL_BLOCKS = 0.9, 16
 """Weight of the loss in the official code, and what it divides by for any number of blocks."""
 
 
-class TokenDistillation(nn.Module):
+class TokenDistillation(Module):
     """Mean over blocks of the KL divergence between teacher and student tokens (eq. 1).
 
     The softmax runs over the tokens (token-wise, TW, the best row of Table 4: each channel of each sample is a

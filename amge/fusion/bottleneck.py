@@ -5,9 +5,10 @@ from torch import Tensor, nn
 
 from amge.fusion.attention import AttentionLayer
 from amge.fusion.shapes import same_shape
+from amge.layers.module import Module
 
 
-class Bottleneck(nn.Module):
+class Bottleneck(Module):
     """The two sets exchange what they know through a few bottleneck tokens alone; then the mean of the two sets.
 
     Attention bottlenecks of Nagrani et al., section 3.2.3, eq. 8 and 9, Table 5 of the paper: in each layer either set

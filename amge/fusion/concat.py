@@ -1,12 +1,13 @@
 """Fusion by concatenating channels."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from amge.fusion.shapes import same_shape
+from amge.layers.module import Module
 
 
-class Concat(nn.Module):
+class Concat(Module):
     """Puts the channels of the two token sets side by side (Table 5 of the paper, "Concat").
 
     Args:

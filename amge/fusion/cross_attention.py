@@ -5,9 +5,10 @@ from torch import Tensor, nn
 
 from amge.fusion.attention import AttentionLayer
 from amge.fusion.shapes import check_depth, same_shape
+from amge.layers.module import Module
 
 
-class CrossAttention(nn.Module):
+class CrossAttention(Module):
     """Layers in which each set attends to both sets, with weights of its own; then the mean of the two sets.
 
     The "fusion with modality-specific parameters" of Nagrani et al., section 3.2.2, Tables 5 and 6 of the paper.

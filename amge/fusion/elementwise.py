@@ -1,11 +1,12 @@
 """Fusions that merge each element of one token set with the same element of the other."""
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from amge.fusion.shapes import same_shape
+from amge.layers.module import Module
 
 
-class Elementwise(nn.Module):
+class Elementwise(Module):
     """What the fusions here share; `merge` says how they differ.
 
     Args:

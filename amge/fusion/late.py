@@ -59,7 +59,7 @@ class LateFusion(Backbone):
         return BackboneOutput(
             a.patches,
             a.grid,
-            torch.cat([a.tokens, b.tokens], dim=1),
+            torch.cat([a.tokens, b.tokens], dim=1),  # type: ignore[list-item]
             tuple(torch.cat(pair, dim=1) for pair in pairs),
             a.patch_embedding,
         )

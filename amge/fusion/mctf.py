@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from amge.errors import one_of
 from amge.fusion.shapes import same_shape
 from amge.layers.drop_path import drop_path
+from amge.layers.module import Module
 
 FORMS = ("paper", "official")
 PAIRS = {"self": ("mm", "rr"), "mr": ("mr", "mr"), "rm": ("rm", "rm")}
@@ -72,7 +73,7 @@ class _MixedAttention(nn.Module):
         return self.proj(mixed)
 
 
-class MCTF(nn.Module):
+class MCTF(Module):
     """Fuses the main and the receiver tokens by six attentions (eq. 2-7).
 
     The default is the paper's form: heads are split, values come from the set that the result is for (eq. 3 and 4),

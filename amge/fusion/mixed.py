@@ -10,9 +10,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from amge.fusion.shapes import check_heads, same_shape
+from amge.layers.module import Module
 
 
-class Mixed(nn.Module):
+class Mixed(Module):
     """Attention from one set at a time to both sets, mixed before the softmax (Table 6 of the paper, "MixedFusion").
 
     Either set asks queries of its own; keys and values come from both sets, projected once for each asker. The two

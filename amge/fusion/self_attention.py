@@ -5,9 +5,10 @@ from torch import Tensor, nn
 
 from amge.fusion.attention import AttentionLayer
 from amge.fusion.shapes import check_depth, same_shape
+from amge.layers.module import Module
 
 
-class SelfAttention(nn.Module):
+class SelfAttention(Module):
     """Transformer layers over the tokens of both sets together, then the mean of the two sets.
 
     The "vanilla self-attention" of Nagrani et al., section 3.2.1, Table 5 of the paper. All tokens share the weights.

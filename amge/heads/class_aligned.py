@@ -3,10 +3,12 @@
 Shapes: `B` batch, `M` tokens, `C` channels, `K` classes.
 """
 
-from torch import Tensor, nn
+from torch import Tensor
+
+from amge.layers.module import Module
 
 
-class ClassAligned(nn.Module):
+class ClassAligned(Module):
     """The mean over the channels of token `k` is the logit of class `k` (Table 8, "MCT"): no parameters.
 
     Args:

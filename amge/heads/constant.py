@@ -4,12 +4,14 @@ Shapes: `B` batch, `M` tokens, `C` channels, `K` labels.
 """
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+
+from amge.layers.module import Module
 
 EPS = 1e-6
 
 
-class Constant(nn.Module):
+class Constant(Module):
     """The same probability for every label, or a random one.
 
     Args:

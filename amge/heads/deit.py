@@ -3,12 +3,13 @@
 Shapes: `B` batch, `M` tokens, `C` channels, `K` classes.
 """
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from amge.heads.mean import MeanTokens
+from amge.layers.module import Module
 
 
-class DeiT(nn.Module):
+class DeiT(Module):
     """Two classifiers, whose logits are averaged: one for the main token, which learns the labels, one for the
     distillation token, which learns the teacher's predictions.
 

@@ -5,8 +5,10 @@ Shapes: `B` batch, `M` tokens, `C` channels, `K` classes.
 
 from torch import Tensor, nn
 
+from amge.layers.module import Module
 
-class Linear(nn.Module):
+
+class Linear(Module):
     """Projects the tokens, one after the other in one vector, to one logit per class: each token has its own weights.
 
     With one token, or with pooled features, it is the plain linear classifier.

@@ -6,15 +6,16 @@ Shapes: `B` batch, `M` tokens, `C` channels, `A` activities, `K` regions.
 from collections.abc import Mapping, Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from amge.errors import one_of
 from amge.heads.mean import MeanTokens
+from amge.layers.module import Module
 
 EPS = 1e-6
 
 
-class LookUp(nn.Module):
+class LookUp(Module):
     """Classifies the activity and looks its regions up. Labels that training compares with are activities, one of which
     is true at a time.
 

@@ -2,8 +2,10 @@
 
 from torch import Tensor, nn
 
+from amge.layers.module import Module
 
-class MeanTokens(nn.Module):
+
+class MeanTokens(Module):
     """Averages the tokens and projects the mean to one logit per class (section 4, MCTs).
 
     The activation (softmax in the paper, sigmoid in this library's own checkpoints) belongs to the model's spec.

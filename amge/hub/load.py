@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Container, Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -21,8 +21,11 @@ from amge.hub.names import CONFIG, PICKLES
 from amge.hub.weights import Weights, document
 from amge.model import MuscleModel
 from amge.registry import PARTS, used
-from amge.spec import ModelSpec, class_names
+from amge.spec import ModelSpec, SpecFields, check_arguments, class_names
 from amge.version import __version__
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 SLACK = 4, 50_000_000, 2_000
 """A model may register this many times the numbers and tensors that its weights hold, and that many more of each, while
@@ -40,7 +43,7 @@ def from_pretrained(
     token: str | bool | None = None,
     cache_dir: str | Path | None = None,
     local_files_only: bool = False,
-    **overrides: Any,
+    **overrides: "Unpack[SpecFields]",
 ) -> MuscleModel:
     """Load a checkpoint: a folder that `save_pretrained` wrote, or a repository on the Hugging Face Hub.
 
@@ -70,6 +73,7 @@ def from_pretrained(
             config or weights are broken, hold NaN, or do not fit each other.
         OSError: if the Hub can't be reached, or what comes is not what it says it is.
     """
+    check_arguments(from_pretrained, overrides)
     hub = {"token": token, "cache_dir": cache_dir, "local_files_only": local_files_only}
     files = locate(source, revision, **hub)
     return load(files, spec_of(files).replace(**overrides), num_classes, strict, device, dtype)

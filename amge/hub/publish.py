@@ -93,7 +93,9 @@ def publish(
             raise ValueError(f"{path} has the name of a file of the checkpoint itself; put it into {folder} instead")
     if len({path.name for path in named}) < len(named):
         raise ValueError("two of the files to publish beside the weights have the same name")
-    spec = spec_of(files).replace(**fields, **({"licence": licence} if licence else {}))
+    if licence:
+        fields["licence"] = licence
+    spec = spec_of(files).replace(**fields)
     if not spec.licence:
         raise ValueError(
             "the weights have no licence, and nobody may use what has none: state one with licence=, --licence"

@@ -4,16 +4,17 @@ Shapes: `B` batch, `T H W` clip, `K` classes (activities, for a model that looks
 """
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from amge.assemble import distillation
 from amge.distill import Teacher, pair_auxiliary
 from amge.errors import one_of
+from amge.layers.module import Module
 from amge.model import MuscleModel
 from amge.train.losses import LOSSES, asymmetric_loss, classification_loss
 
 
-class Objective(nn.Module):
+class Objective(Module):
     """What a model learns from a clip: its labels, and with a teacher what its spec's distillation says.
 
     Args:
