@@ -240,7 +240,7 @@ def test_a_row_for_each_person(skeletons):
 
 
 def test_an_error_of_ours_does_not_end_the_run(checkpoint, videos, tmp_path, monkeypatch):
-    def fail(self, source, progress=None, pose=None):
+    def fail(self, source, progress=None, pose=None, fps=None):
         raise RuntimeError("two\nlines")
 
     monkeypatch.setattr(amge.MuscleModel, "predict_windows", fail)
