@@ -165,9 +165,7 @@ class MuscleModel(nn.Module):
         """
         return self.forward_head(self.forward_features(clip))
 
-    def preprocess(
-        self, source: Source, pose: "str | PoseEstimator | None" = None, fps: float | None = None
-    ) -> Tensor:
+    def preprocess(self, source: Source, pose: "str | PoseEstimator | None" = None, fps: float | None = None) -> Tensor:
         """A video to what the model takes, one row per window; a short video is one window.
 
         That is a normalised clip `(B, 3, T, H, W)` in the model's modality; in both, side by side, for two streams.

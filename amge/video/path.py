@@ -58,9 +58,8 @@ def images_in(folder: Path, names: Iterable[str]) -> list[str]:
             f"{folder} holds {videos} video{'s' * (videos != 1)} and no images; give the files, {place}/*, or predict "
             f"all of it into one file: amge predict {place} --out results.parquet"
         )
-    raise VideoError(
-        f"{folder}: a folder without images; give a video file, or a folder of files that end in {', '.join(IMAGE_SUFFIXES)}"
-    )
+    listed = ", ".join(IMAGE_SUFFIXES)
+    raise VideoError(f"{folder}: a folder without images; give a video file, or a folder of files that end in {listed}")
 
 
 def check_fps(source: object, fps: float | None) -> None:
