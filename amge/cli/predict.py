@@ -129,7 +129,7 @@ def predict(
         from amge.builder import load
         from amge.devices import usable_device
 
-        network = load(model, usable_device(device) if device else None)
+        network = load(model, usable_device(device) if device is not None else None)
         limit = network.spec.threshold if threshold is None else threshold
     results = []
     for video in usable:
@@ -184,13 +184,13 @@ def predict_into(
     for video in videos:
         if not Path(video).is_dir():
             check_fps(video, fps)
-    if ray and device:
+    if ray and device is not None:
         raise ValueError("--device is for this machine; on a Ray cluster workers compute on CPUs")
     from amge.bulk import predict_files, predict_files_on_ray
 
     source = videos[0] if len(videos) == 1 else videos
     settings: dict[str, Any] = {"threshold": threshold, "pose": pose, "fps": fps, "retry_errors": retry_errors}
-    if device:
+    if device is not None:
         settings["device"] = device
     if workers is not None:
         settings["workers"] = workers

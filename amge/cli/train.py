@@ -110,7 +110,7 @@ def evaluate(
             from amge.evaluate import tables
         except ImportError as error:
             raise ImportError(f"the test needs more packages ({error.name}): pip install 'amge[train]'") from None
-        place = usable_device(device) if device else "cuda" if torch.cuda.is_available() else "cpu"
+        place = usable_device(device) if device is not None else "cuda" if torch.cuda.is_available() else "cpu"
         network = load(model)
         samples = of_split(data.samples(network.spec.labels), *(split or SPLITS[1:]))
         if not samples:

@@ -63,7 +63,7 @@ def test_names_lead_to_the_sets(prepared, rendered, tmp_path):
         (sample,) = load_samples(name, tmp_path, table={"push": ["chest"]})
         assert (sample.activity, sample.regions) == ("Push", ("chest",))
     with pytest.raises(ValueError, match="holds no whole set of rendered clips; amge data prepare synthetic"):
-        load_samples("synthetic", tmp_path)
+        load_samples("synthetic", prepared)
     with pytest.raises(ValueError, match="unknown data set 'gym'"):
         load_samples("gym", tmp_path / "nothing")
     for name, made in (
