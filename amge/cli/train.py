@@ -28,7 +28,7 @@ def train(
 ) -> None:
     """Train a model in two stages, and test it."""
     with one_line_errors():
-        check_there(config, data)
+        check_there(config, None if show else data)
         import yaml
 
         from amge.recipes.presets import preset as by_name
