@@ -15,34 +15,33 @@ Research  train, recipes, evaluate, paper
 Import what lies deeper by name: from amge.viz import body_map
 """
 
+import sys as _sys
 from importlib import import_module as _import_module
+from types import ModuleType as _ModuleType
 from typing import TYPE_CHECKING
 
-from amge import muscles as muscles
-from amge.assemble import assemble as assemble
-from amge.assemble import distillation as distillation
-from amge.assemble import teacher_spec as teacher_spec
-from amge.builder import build as build
-from amge.hub.load import from_pretrained as from_pretrained
-from amge.hub.published import Pretrained as Pretrained
-from amge.hub.published import list_pretrained as list_pretrained
-from amge.hub.published import register_pretrained as register_pretrained
-from amge.model import MuscleModel as MuscleModel
-from amge.registry import register as register
-from amge.registry import register_model as register_model
-from amge.spec import ModelSpec as ModelSpec
-from amge.tokens import TokenBank as TokenBank
 from amge.version import __version__ as __version__
-from amge.zoo import list_models as list_models
-from amge.zoo import spec as spec
 
-_NAMES = (
-    *("build", "from_pretrained", "list_models", "list_pretrained", "MuscleModel"),
-    *("spec", "ModelSpec", "assemble", "distillation", "teacher_spec"),
-    *("register", "register_model", "register_pretrained", "Pretrained", "TokenBank"),
-    "muscles",
-)
+_HOMES = {
+    "build": "builder",
+    "from_pretrained": "hub.load",
+    "list_models": "zoo",
+    "list_pretrained": "hub.published",
+    "MuscleModel": "model",
+    "spec": "zoo",
+    "ModelSpec": "spec",
+    "assemble": "assemble",
+    "distillation": "assemble",
+    "teacher_spec": "assemble",
+    "register": "registry",
+    "register_model": "zoo",  # so that the names of this library are taken before others come
+    "register_pretrained": "hub.published",
+    "Pretrained": "hub.published",
+    "TokenBank": "tokens",
+}
+"""The module of each public name. None is imported before it is used, so that the command line starts at once."""
 _MODULES = (
+    "muscles",
     *("backbones", "fusion", "distill", "heads", "layers"),
     *("video", "skeleton", "synthetic", "data"),
     *("hub", "convert", "bulk", "viz"),
@@ -52,7 +51,7 @@ _MODULES = (
 
 def __dir__() -> list[str]:
     """What users need, and nothing else; no `__all__`, with which `help` would print every method of every class."""
-    return [*_NAMES, *_MODULES]
+    return [*_HOMES, *_MODULES]
 
 
 if TYPE_CHECKING:
@@ -66,6 +65,7 @@ if TYPE_CHECKING:
     from amge import heads as heads
     from amge import hub as hub
     from amge import layers as layers
+    from amge import muscles as muscles
     from amge import paper as paper
     from amge import recipes as recipes
     from amge import skeleton as skeleton
@@ -73,10 +73,38 @@ if TYPE_CHECKING:
     from amge import train as train
     from amge import video as video
     from amge import viz as viz
+    from amge.assemble import assemble as assemble
+    from amge.assemble import distillation as distillation
+    from amge.assemble import teacher_spec as teacher_spec
+    from amge.builder import build as build
+    from amge.hub.load import from_pretrained as from_pretrained
+    from amge.hub.published import Pretrained as Pretrained
+    from amge.hub.published import list_pretrained as list_pretrained
+    from amge.hub.published import register_pretrained as register_pretrained
+    from amge.model import MuscleModel as MuscleModel
+    from amge.registry import register as register
+    from amge.registry import register_model as register_model
+    from amge.spec import ModelSpec as ModelSpec
+    from amge.tokens import TokenBank as TokenBank
+    from amge.zoo import list_models as list_models
+    from amge.zoo import spec as spec
 else:
 
+    class _Package(_ModuleType):
+        """Lets `amge.spec` and `amge.assemble` be the functions, although modules are called the same: importing a
+        module binds it in its package."""
+
+        def __setattr__(self, name: str, value: object) -> None:
+            if not (name in _HOMES and isinstance(value, _ModuleType)):
+                super().__setattr__(name, value)
+
+    _sys.modules[__name__].__class__ = _Package
+
     def __getattr__(name: str) -> object:
-        """A public module, imported when it is first used."""
+        """A public name or module, imported when it is first used."""
+        if name in _HOMES:
+            value = globals()[name] = getattr(_import_module(f"{__name__}.{_HOMES[name]}"), name)
+            return value
         if name not in _MODULES:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         try:

@@ -87,6 +87,6 @@ def build(
     return model if device is None and dtype is None else model.to(device, dtype)
 
 
-def load(model: str) -> Any:
+def load(model: str, device: str | torch.device | None = None) -> Any:
     """A model with trained weights, by name, folder or repository; `ValueError` if there is none."""
-    return build(model, pretrained=True) if is_name(model) else from_pretrained(model)
+    return build(model, True, device=device) if is_name(model) else from_pretrained(model, device=device)

@@ -181,7 +181,7 @@ class MuscleModel(Module):
         """
         return self.forward_head(self.forward_features(clip))
 
-    def preprocess(self, source: Source, pose: "str | PoseEstimator | None" = None) -> Tensor:
+    def preprocess(self, source: Source, pose: "str | PoseEstimator | None" = None, fps: float | None = None) -> Tensor:
         """A video to what the model takes, one row per window; a short video is one window.
 
         That is a normalised clip `(B, 3, T, H, W)` in the model's modality; in both, side by side, for two streams.
@@ -189,26 +189,31 @@ class MuscleModel(Module):
 
         Args:
             source: path of a video or of a folder of images, or raw frames, uint8 `(T, H, W, 3)`. A skeleton model also
-                takes keypoints in pixels: float `(T, V, 3)` or `(P, T, V, 3)` of 30 frames a second, `Skeletons`, or
-                the path of an npz or json file, see `amge.skeleton.files.read_skeletons`.
+                takes keypoints in pixels: float `(T, V, 3)` or `(P, T, V, 3)`, `Skeletons`, or the path of an npz or
+                json file, see `amge.skeleton.files.read_skeletons`.
             pose: how a skeleton model gets from video to keypoints: `mediapipe` (the default), `rtmlib`, or any
                 `amge.skeleton.pose.PoseEstimator`.
+            fps: frames a second of a folder of images, of frames or of keypoints, whatever their file says; default:
+                what it says, or 30. A video file has its own.
 
         Raises:
             VideoError: (a `ValueError`) if the source cannot be read, or nobody is in it; says why.
             ImportError: if the library of the pose estimator is not installed.
         """
-        rows = [Input(given, light(window)) for given, window in self._inputs(source, None, pose)]
+        rows = [Input(given, light(window)) for given, window in self._inputs(source, None, pose, fps)]
         main = by_prominence([row.window for row in rows])[0]
         return torch.stack([row.given for row in rows if row.window.person == main])
 
-    def predict(self, source: Source, pose: "str | PoseEstimator | None" = None) -> dict[str, float]:
+    def predict(
+        self, source: Source, pose: "str | PoseEstimator | None" = None, fps: float | None = None
+    ) -> dict[str, float]:
         """Region to probability, the mean over the windows of a long video; of the main person, in a skeleton model.
 
         Args:
             source: as for `preprocess`; or what the model itself takes, such as `preprocess` gave, a float
                 `(B, 3, T, H, W)` or `(3, T, H, W)`, or normalised skeletons `(B, P, T, V, 3)`.
             pose: as for `preprocess`.
+            fps: as for `preprocess`.
 
         Raises:
             VideoError: (a `ValueError`) if the source cannot be read, or nobody is in it; says why.
@@ -219,7 +224,7 @@ class MuscleModel(Module):
         if isinstance(source, Tensor) and ready and (source.ndim == 5 or spec.modality != "skeleton"):
             rows = self._probabilities(source if source.ndim == 5 else source[None])
         else:
-            windows = [light(window) for window in self.predict_windows(source, pose=pose)]
+            windows = [light(window) for window in self.predict_windows(source, pose=pose, fps=fps)]
             main = by_prominence(windows)[0]
             rows = torch.tensor([list(w.probabilities.values()) for w in windows if w.person == main])
         return dict(zip(spec.labels, rows.mean(dim=0).tolist(), strict=True))
@@ -229,6 +234,7 @@ class MuscleModel(Module):
         source: Source,
         progress: Callable[[float, float | None], None] | None = None,
         pose: "str | PoseEstimator | None" = None,
+        fps: float | None = None,
     ) -> Iterator[WindowPrediction]:
         """One prediction per window, as the video is decoded: the timeline of a long video. A skeleton model gives one
         for each person in a window; `amge.results.by_prominence` says which is the main one.
@@ -237,13 +243,14 @@ class MuscleModel(Module):
             source: as for `preprocess`.
             progress: called with the seconds read and the seconds in all (None if not known).
             pose: as for `preprocess`.
+            fps: as for `preprocess`.
 
         Raises:
             VideoError: (a `ValueError`) if the source cannot be read, or nobody is in it; says why.
             ImportError: if the library of the pose estimator is not installed.
         """
         labels = self._spec().labels
-        for given, window in self._inputs(source, progress, pose):
+        for given, window in self._inputs(source, progress, pose, fps):
             probabilities = dict(zip(labels, self._probabilities(given[None])[0].tolist(), strict=True))
             yield replace(window, probabilities=probabilities)
 
@@ -303,11 +310,12 @@ class MuscleModel(Module):
         source: Source,
         progress: Callable[[float, float | None], None] | None,
         pose: "str | PoseEstimator | None",
+        fps: float | None,
     ) -> Iterator[Input]:
         """What the model takes, window by window, with predictions that lack their probabilities."""
         spec = self._spec()
         if spec.modality == "skeleton":
-            yield from self._skeleton_inputs(source, progress, "mediapipe" if pose is None else pose)
+            yield from self._skeleton_inputs(source, progress, "mediapipe" if pose is None else pose, fps)
             return
         if pose is not None:
             raise ValueError(f"{spec.name} looks at pictures; a pose estimator is for skeleton models")
@@ -316,7 +324,7 @@ class MuscleModel(Module):
 
         if isinstance(source, str | Path) and Path(source).suffix.lower() in SUFFIXES:
             raise ValueError(f"{source} holds keypoints, {spec.name} looks at pictures; take a skeleton model: st-gcn")
-        for window in windows(source, spec.frames, seconds=spec.seconds, progress=progress):  # type: ignore[arg-type]
+        for window in windows(source, spec.frames, spec.seconds, progress=progress, fps=fps):  # type: ignore[arg-type]
             clip = to_clip(window.frames, spec.size, spec.mean, spec.std, spec.crop)[None]
             given = torch.cat([from_rgb(clip, modality) for modality in spec.modalities], dim=1)[0]
             yield Input(given, WindowPrediction(window.start, window.end, {}, window.frames))
@@ -326,6 +334,7 @@ class MuscleModel(Module):
         source: Source,
         progress: Callable[[float, float | None], None] | None,
         pose: "str | PoseEstimator",
+        fps: float | None,
     ) -> Iterator[Input]:
         from amge.skeleton.layouts import fit_layout
         from amge.skeleton.pose.persons import person_clips
@@ -334,7 +343,7 @@ class MuscleModel(Module):
         spec, layout = self._spec(), self.backbone.input_layout
         slots, joints = (axis if isinstance(axis, int) else 1 for axis in (layout[1], layout[3]))
         graph = getattr(self.backbone, "graph", None)
-        for clip in person_clips(source, spec.frames, spec.seconds, pose, progress):
+        for clip in person_clips(source, spec.frames, spec.seconds, pose, progress, fps):
             person = normalise(hold(fit_layout(clip.keypoints, joints, graph)), graph)
             given = torch.zeros(slots, *person.shape)
             given[0] = torch.from_numpy(person)

@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 
 import amge
+import amge.zoo  # before the fixture `registry` looks at what there is
 from amge.hub.published import PUBLISHED
 from amge.muscles import REGION_IDS
 from amge.registry import HOMES, MODELS, PARTS

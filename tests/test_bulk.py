@@ -1,5 +1,6 @@
 import importlib
 import os
+import pickle
 import shutil
 import signal
 import subprocess
@@ -223,6 +224,32 @@ def test_a_list_of_files(checkpoint, videos, tmp_path, monkeypatch):
     assert found == {"a.mp4": None, "b.mp4": None, "none.mp4": "none.mp4: no such file or folder; check the path"}
 
 
+def test_fps_is_of_keypoints_and_noted(tmp_path, videos):
+    points = np.random.default_rng(0).uniform(50, 400, (24, 17, 3))
+    np.savez(tmp_path / "walk.npz", keypoints=points, fps=24)
+    for fps, end, noted in ((None, 1.0, None), (12.0, 2.0, b"12.0")):
+        out = tmp_path / f"{fps}.parquet"
+        predict_files([tmp_path / "walk.npz"], out, "st-gcn", fps=fps, workers=0)
+        table = pq.read_table(out)
+        assert table["end"].to_pylist() == [end] and table.schema.metadata.get(b"amge.fps") == noted
+    with pytest.raises(ValueError, match=r"a\.mp4 has frames a second of its own"):
+        predict_files([tmp_path / "walk.npz", videos / "a.mp4"], tmp_path / "no.parquet", "st-gcn", fps=12, workers=0)
+    assert not (tmp_path / "no.parquet").exists()
+
+
+def test_the_device_is_that_of_the_process_that_predicts(checkpoint, videos, tmp_path):
+    with pytest.raises(ValueError, match="there is no device 'banana' here"):
+        Predictor(checkpoint, device="banana")
+    predictor = Predictor(checkpoint, device="cpu")
+    predictor.device = torch.device("meta")  # stands for one that is not the CPU
+    again = pickle.loads(pickle.dumps(predictor))
+    assert not any(value.is_meta for value in again.model.parameters())
+    again(Video("a.mp4", str(videos / "a.mp4")))
+    assert all(value.is_meta for value in again.model.parameters())
+    with pytest.raises(ValueError, match="there is no device 'banana' here"):
+        predict_files(videos, tmp_path / "results.parquet", checkpoint, device="banana")
+
+
 def test_a_row_for_each_person(skeletons):
     folder, table = skeletons
     found = {row["video"]: row for row in table.to_pylist()}
@@ -240,7 +267,7 @@ def test_a_row_for_each_person(skeletons):
 
 
 def test_an_error_of_ours_does_not_end_the_run(checkpoint, videos, tmp_path, monkeypatch):
-    def fail(self, source, progress=None, pose=None):
+    def fail(self, source, progress=None, pose=None, fps=None):
         raise RuntimeError("two\nlines")
 
     monkeypatch.setattr(amge.MuscleModel, "predict_windows", fail)

@@ -2,6 +2,7 @@ import csv
 import io
 import json
 import pickle
+import re
 import subprocess
 import sys
 
@@ -14,9 +15,11 @@ from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
 import amge
+from amge.builder import load
 from amge.cli import app
 from amge.muscles import REGION_IDS, REGIONS
 from amge.video.write import write_video
+from amge.viz.bars import bars
 
 
 def movement(count, height=48, width=64):
@@ -71,7 +74,7 @@ def test_table(checkpoint, video, expected):
     names = {region.id: region.name for region in REGIONS}
     assert len(lines) == 20
     for line, (region, p) in zip(lines, sorted(expected.items(), key=lambda item: -item[1]), strict=True):
-        assert line.strip().startswith(names[region])
+        assert re.match(rf"{region} +{names[region]} ", line)
         assert line.strip().endswith(f"{100 * p:.0f} %")
     assert "Timeline" not in result.stdout
 
@@ -81,6 +84,14 @@ def test_table_of_a_long_video_has_a_timeline(checkpoint, long_video):
     timeline = result.stdout[result.stdout.index("Timeline") :]
     for start, end in (("0.0 s", "1.0 s"), ("0.5 s", "1.5 s"), ("1.0 s", "2.0 s")):
         assert any(start in line and end in line for line in timeline.splitlines())
+    assert "upper_abdominis" in timeline and "Upper abdominis" not in timeline
+
+
+def test_a_long_path_stays_on_one_line(checkpoint, video, tmp_path):
+    path = tmp_path / ("a long name of a folder " * 5).strip() / "squat.mp4"
+    path.parent.mkdir()
+    path.write_bytes(video.read_bytes())
+    assert amge_cli("predict", path, "--model", checkpoint).stdout.splitlines()[0] == str(path)
 
 
 @pytest.mark.parametrize("name", ["[draft] squat.mp4", "squat[/b].mp4", "a :muscle: b.mp4"])
@@ -179,6 +190,21 @@ def test_save_one_picture(checkpoint, video, tmp_path):
         assert len(image.getcolors(1 << 24)) > 100
 
 
+def test_save_draws_bars_for_labels_that_are_no_muscles(tiny_spec, video, tmp_path):
+    torch.manual_seed(0)
+    model = amge.assemble(tiny_spec.replace(seconds=1.0, tag="toy", labels=("lunge", "row", "rest")))
+    folder = model.save_pretrained(tmp_path / "model")
+    result = amge_cli("predict", video, "--model", folder, "--save", tmp_path / "map.png")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert sum(line.startswith(("lunge ", "row ", "rest ")) for line in result.stdout.splitlines()) == 3
+    with Image.open(tmp_path / "map.png") as image:
+        assert image.size == (1600, 900)
+    frames = next(amge.from_pretrained(folder).predict_windows(video)).frames
+    drawn = bars(amge.from_pretrained(folder).predict(video), frames, "side step", model.spec.threshold)
+    with Image.open(tmp_path / "map.png") as image:
+        assert image.tobytes() == drawn.tobytes()
+
+
 def test_save_a_picture_per_video(checkpoint, video, long_video, tmp_path):
     result = amge_cli("predict", video, long_video, "--model", checkpoint, "--save", tmp_path / "maps", "--csv")
     assert result.exit_code == 0
@@ -272,7 +298,74 @@ def test_bad_videos(checkpoint, tmp_path, capfd, make, reason, form):
 
 
 def test_an_empty_folder(checkpoint, tmp_path):
-    refused(amge_cli("predict", tmp_path, "--model", checkpoint), "a folder without images")
+    result = amge_cli("predict", tmp_path, "--model", checkpoint)
+    refused(result, "a folder without images", "end in .jpg, .jpeg, .png, .webp, .bmp")
+
+
+@pytest.mark.parametrize("count, said", [(1, "holds 1 video and no images"), (3, "holds 3 videos and no images")])
+def test_a_folder_of_videos(tmp_path, count, said):
+    folder = tmp_path / "my videos"
+    folder.mkdir()
+    for number in range(count):
+        (folder / f"{number}.MP4").touch()
+    (folder / ".hidden.mp4").touch()
+    refused(amge_cli("predict", folder), said, f"amge predict '{folder}' --out results.parquet")
+
+
+def test_all_paths_are_looked_at_before_the_model(tmp_path):
+    (tmp_path / "empty.mp4").touch()
+    result = amge_cli("predict", tmp_path / "none.mp4", tmp_path / "empty.mp4", "--model", "no-such-model")
+    assert (result.exit_code, result.stdout) == (2, "")
+    first, second = result.stderr.splitlines()
+    assert first == f"error: {tmp_path}/none.mp4: no such file or folder; check the path"
+    assert second.startswith(f"error: {tmp_path}/empty.mp4 is empty")
+
+
+# Where it computes, and at which rate
+
+
+@pytest.mark.parametrize("name", ["banana", "cuda", "cuda:99", "meta", ""])
+def test_a_device_that_is_not_there(video, checkpoint, tmp_path, monkeypatch, name):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    for command in (
+        ("predict", video, "--model", "no-such-model"),
+        ("predict", video, "--model", "no-such-model", "--out", tmp_path / "results.parquet"),
+        ("eval", checkpoint, "folder", tmp_path),
+    ):
+        refused(amge_cli(*command, "--device", name), f"there is no device '{name}' here; there is cpu")
+
+
+def test_the_device_reaches_the_model(video, checkpoint, monkeypatch):
+    asked = []
+    monkeypatch.setattr("amge.builder.load", lambda model, device: asked.append(device) or load(model, device))
+    shown = [
+        amge_cli("predict", video, "--model", checkpoint, "--json", *options).stdout
+        for options in ((), ("--device", "cpu"))
+    ]
+    assert asked == [None, torch.device("cpu")] and shown[0] == shown[1] != ""
+
+
+def test_fps_of_keypoints(tmp_path):
+    rng = np.random.default_rng(0)
+    np.savez(tmp_path / "a.npz", keypoints=rng.uniform(50, 200, (48, 17, 3)), fps=24)
+    for options, end in (((), 2.0), (("--fps", 12), 4.0)):
+        shown = amge_cli("predict", tmp_path / "a.npz", "--model", "st-gcn", "--json", *options).stdout
+        assert json.loads(shown)["videos"][0]["windows"][0]["end"] == end
+    refused(amge_cli("predict", tmp_path / "a.npz", "--model", "st-gcn", "--fps", 0), "fps must be a number over 0")
+
+
+def test_fps_of_a_folder_of_images(checkpoint, tmp_path):
+    for number, frame in enumerate(movement(6)):
+        Image.fromarray(frame).save(tmp_path / f"{number}.png")
+    shown = amge_cli("predict", tmp_path, "--model", checkpoint, "--fps", 4, "--json").stdout
+    windows = json.loads(shown)["videos"][0]["windows"]
+    assert [(w["start"], w["end"]) for w in windows] == [(0, 1.5)]
+
+
+def test_a_video_has_a_rate_of_its_own(checkpoint, video, tmp_path):
+    for options in ((), ("--out", tmp_path / "results.parquet")):
+        result = amge_cli("predict", video, "--model", checkpoint, "--fps", 30, *options)
+        refused(result, "has frames a second of its own; fps is for keypoints and folders of images")
 
 
 def test_a_line_break_in_a_name_makes_no_second_line(checkpoint):
@@ -357,6 +450,34 @@ def test_usage_errors(video, options):
 # The other commands
 
 
+def test_version():
+    result = amge_cli("--version")
+    assert (result.exit_code, result.stdout) == (0, f"amge {amge.__version__}\n")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("eval", "transm3e-lite", "folder", "nowhere"),
+        ("data", "info", "folder", "nowhere"),
+        ("data", "check", "musclemap136", "nowhere"),
+        ("data", "info", "folder", ".", "--manifest", "nowhere"),
+        ("data", "prepare", "open-exercise", "nowhere", "out"),
+        ("data", "prepare", "skeletons", "folder", "nowhere", "out"),
+        ("train", "nowhere", "--out", "out"),
+        ("convert", "pyslowfast", "nowhere", "-", "out"),
+        ("publish", "nowhere", "owner/name"),
+        ("skeletons", "nowhere", "out"),
+        ("info", "./nowhere"),
+    ],
+    ids=" ".join,
+)
+def test_a_path_that_is_not_there(command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    refused(amge_cli(*command), "nowhere does not exist")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_list():
     result = amge_cli("list", "transm3e-l*")
     assert result.exit_code == 0
@@ -380,6 +501,37 @@ def test_info(checkpoint):
 def run(*arguments):
     command = [sys.executable, "-m", "amge.cli", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=120)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "--help",
+        "--version",
+        "predict --help",
+        "predict nowhere.mp4",
+        "predict nowhere.npz --model st-gcn",
+        "predict nowhere --out results.parquet",
+        "predict examples",
+        "predict examples/squat.mp4 --fps 30",
+        "predict examples/squat.mp4 --model ./nowhere",
+        "eval transm3e-lite folder nowhere",
+        "data info synthetic nowhere",
+        "info ./nowhere",
+        "train nowhere.yaml",
+    ],
+)
+def test_help_and_wrong_paths_are_quick(command):
+    """They answer before PyTorch is imported, which takes seconds."""
+    code = (
+        "import atexit, sys\n"
+        "heavy = 'torch', 'av', 'timm', 'huggingface_hub', 'lightning'\n"
+        "atexit.register(lambda: print([name for name in heavy if name in sys.modules]))\n"
+        f"from amge.cli import app\napp({command.split()})"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.returncode == (0 if command.endswith(("--help", "--version")) else 2), done.stderr
+    assert done.stdout.splitlines()[-1] == "[]"
 
 
 def test_a_process_prints_json_and_nothing_else(checkpoint, video, expected):

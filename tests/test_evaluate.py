@@ -98,6 +98,9 @@ def test_command(checkpoint, prepared, tmp_path):
     assert refused.exit_code == 2 and "no samples of test_seen" in refused.stderr
     refused = CliRunner().invoke(app, ["eval", str(checkpoint), "open-exercise", str(tmp_path)])
     assert refused.exit_code == 2 and "does not hold the prepared" in refused.stderr
+    assert "makes it, CHECKOUT being one of github.com/yuhonas/free-exercise-db" in refused.stderr
+    shown = CliRunner().invoke(app, ["eval", *arguments, "--device", "cpu", "--json"])
+    assert shown.exit_code == 0 and "val_seen" in json.loads(shown.stdout)["splits"]
 
 
 def test_broken_samples_have_no_row_and_end_in_code_2(model, checkpoint, prepared, tmp_path):

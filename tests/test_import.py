@@ -8,7 +8,7 @@ import torch
 
 import amge
 
-HEAVY = ("timm", "av", "torchvision", "lightning", "sklearn", "matplotlib", "huggingface_hub")
+HEAVY = ("torch", "numpy", "timm", "av", "torchvision", "lightning", "sklearn", "matplotlib", "huggingface_hub")
 
 
 def test_import_is_quiet_and_light():
@@ -27,6 +27,20 @@ def test_public_names_are_there_and_documented_in_order():
 
 def test_help_fits_on_a_screen():
     assert len(pydoc.render_doc(amge).splitlines()) <= 60
+
+
+@pytest.mark.parametrize("name", ["spec", "assemble"])
+@pytest.mark.parametrize("before", ["import amge", "import amge.{0}", "from amge.{0} import ModelSpec; import amge"])
+def test_a_function_comes_before_the_module_of_its_name(name, before):
+    code = f"{before.format(name)}; from amge import {name}; print({name}.__name__, amge.{name}.__name__, end='')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert (done.stdout, done.stderr) == (f"{name} {name}", "")
+
+
+def test_a_model_of_one_s_own_cannot_take_a_name_of_the_library():
+    code = "import amge\n@amge.register_model\ndef mine(): return amge.spec('c2d-tiny').replace(arch='st-gcn')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert "the model name 'st-gcn' is taken" in done.stderr
 
 
 def test_other_names_are_attribute_errors():

@@ -398,3 +398,14 @@ def test_a_model_put_together_by_hand_takes_clips_but_no_videos(tiny_model):
     for call in (by_hand.predict, by_hand.preprocess, lambda source: list(by_hand.predict_windows(source))):
         with pytest.raises(ValueError, match="put together by hand"):
             call(random_video())
+
+
+def test_fps_of_frames(tiny_model):
+    frames = np.random.default_rng(0).integers(0, 256, (40, 48, 64, 3), dtype=np.uint8)
+    assert [w.end for w in tiny_model.predict_windows(frames, fps=20)] == [2.0]
+    assert tiny_model.preprocess(frames, fps=1).shape[0] > 1
+    assert tiny_model.predict(frames, fps=1) != tiny_model.predict(frames)
+    with pytest.raises(ValueError, match="fps must be a number over 0, got -1"):
+        tiny_model.predict(frames, fps=-1)
+    with pytest.raises(ValueError, match=r"squat\.mp4 has frames a second of its own"):
+        tiny_model.predict("examples/squat.mp4", fps=30)

@@ -5,10 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from amge.skeleton.files import SUFFIXES as KEYPOINTS
-
-VIDEOS = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".gif", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv", ".3gp", ".ts")
-"""What a file in a folder ends in to be taken for a video."""
+from amge.video.path import KEYPOINTS, VIDEOS
 
 
 class Video(NamedTuple):

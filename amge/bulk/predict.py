@@ -7,6 +7,7 @@ from time import monotonic
 from typing import NamedTuple
 
 import pyarrow as pa
+import torch
 
 from amge.bulk.files import Video, find_videos, root_of
 from amge.bulk.local import in_workers
@@ -14,6 +15,7 @@ from amge.bulk.predictor import Predictor
 from amge.bulk.store import Store
 from amge.model import MuscleModel
 from amge.skeleton.files import is_skeletons
+from amge.video.path import check_fps
 
 Progress = Callable[[float, float | None], None]
 Rows = Generator[pa.Table, None, None]
@@ -39,6 +41,8 @@ def predict_files(
     workers: int = 1,
     threshold: float | None = None,
     pose: str | None = None,
+    fps: float | None = None,
+    device: str | torch.device | None = None,
     retry_errors: bool = False,
     save_every: float = 10.0,
     progress: Progress | None = None,
@@ -56,6 +60,9 @@ def predict_files(
         workers: processes, each with a model of its own; 0: this process alone, which a broken video may end.
         threshold: probability from which a region is active; default: the model's.
         pose: name of the pose estimator of a skeleton model.
+        fps: frames a second of files of keypoints, whatever they say; videos have their own.
+        device: where each worker computes, such as `cuda`; default: where the model is, or torch's default device.
+            With `workers=0` a model that you hold is moved there.
         retry_errors: predict failed videos again; `out` may be there already, and keeps what it has.
         save_every: seconds after which finished videos are written to disk.
         progress: called with the number of videos done and in all.
@@ -74,7 +81,7 @@ def predict_files(
         else:
             yield from in_workers(predictor, videos, workers)
 
-    return _predict(source, Path(out), model, threshold, pose, retry_errors, save_every, progress, answers)
+    return _predict(source, Path(out), model, threshold, pose, fps, device, retry_errors, save_every, progress, answers)
 
 
 def predict_files_on_ray(
@@ -85,6 +92,7 @@ def predict_files_on_ray(
     workers: int | None = None,
     threshold: float | None = None,
     pose: str | None = None,
+    fps: float | None = None,
     retry_errors: bool = False,
     save_every: float = 10.0,
     progress: Progress | None = None,
@@ -109,7 +117,7 @@ def predict_files_on_ray(
     def answers(predictor: Predictor, videos: list[Video]) -> Rows:
         return on_ray(predictor, videos, workers)
 
-    return _predict(source, Path(out), model, threshold, pose, retry_errors, save_every, progress, answers)
+    return _predict(source, Path(out), model, threshold, pose, fps, None, retry_errors, save_every, progress, answers)
 
 
 def _predict(
@@ -118,6 +126,8 @@ def _predict(
     model: str | Path | MuscleModel,
     threshold: float | None,
     pose: str | None,
+    fps: float | None,
+    device: str | torch.device | None,
     retry_errors: bool,
     save_every: float,
     progress: Progress | None,
@@ -125,8 +135,10 @@ def _predict(
 ) -> Summary:
     if out.suffix.lower() != ".parquet":
         raise ValueError(f"results are written as Parquet; name them {out.with_suffix('.parquet')}, not {out}")
-    predictor = Predictor(model, threshold, pose)
+    predictor = Predictor(model, threshold, pose, fps, device)
     videos = find_videos(source, predictor.modality)
+    for video in videos:
+        check_fps(video.path, fps)
     if predictor.pose and not all(is_skeletons(video.path) for video in videos):
         from amge.skeleton.pose.estimators import estimator
 

@@ -9,6 +9,7 @@ import torch
 from amge.builder import load
 from amge.bulk.files import Video, printable
 from amge.bulk.table import failure, rows, schema_of
+from amge.devices import usable_device
 from amge.errors import VideoError
 from amge.model import MuscleModel
 from amge.version import __version__
@@ -21,14 +22,23 @@ class Predictor:
         model: a name with published weights, the folder or Hub repository of a checkpoint, or a model.
         threshold: probability from which a region is active; None: the model's.
         pose: name of the pose estimator of a skeleton model.
+        fps: frames a second of files of keypoints, whatever they say.
+        device: that the model is brought to for its first video, in the process that predicts; None: none.
 
     Raises:
         ValueError: if no video can be done by this: an unknown model, a label that clashes with a column.
     """
 
     def __init__(
-        self, model: str | Path | MuscleModel, threshold: float | None = None, pose: str | None = None
+        self,
+        model: str | Path | MuscleModel,
+        threshold: float | None = None,
+        pose: str | None = None,
+        fps: float | None = None,
+        device: str | torch.device | None = None,
     ) -> None:
+        self.fps = fps
+        self.device = None if device is None else usable_device(str(device))
         self.model: MuscleModel = load(str(model)) if isinstance(model, str | Path) else model
         if (spec := self.model.spec) is None:
             raise ValueError("this model was put together by hand; without a spec it does not know its labels or input")
@@ -46,11 +56,15 @@ class Predictor:
             "labels": spec.labels,
             "version": __version__,
         }
-        self.schema = schema_of(spec.labels, about | ({"pose": self.pose} if self.pose else {}))
+        about |= {"pose": self.pose} if self.pose else {}
+        about |= {"fps": fps} if fps is not None else {}
+        self.schema = schema_of(spec.labels, about)
 
     def __call__(self, video: Video) -> pa.Table:
         try:
-            windows = self.model.predict_windows(video.path, pose=self.pose)
+            if self.device:
+                self.model.to(self.device)
+            windows = self.model.predict_windows(video.path, pose=self.pose, fps=self.fps)
             return rows(self.schema, video.id, windows, self.threshold)
         except Exception as error:
             reason = printable(str(error)).replace(printable(video.path), video.id)

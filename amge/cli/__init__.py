@@ -17,10 +17,17 @@ from amge.cli.publish import publish
 from amge.cli.show import info, list_models, skeletons
 from amge.cli.train import evaluate, train
 from amge.errors import one_line_errors
+from amge.version import __version__
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="Muscles at work, from video."
 )
+
+
+def print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"amge {__version__}")
+        raise typer.Exit
 
 
 @app.callback()
@@ -31,6 +38,9 @@ def imports(
             "--import", metavar="MODULE", help="First run this module, which registers parts or data sets of your own."
         ),
     ] = None,
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=print_version, help="Print the version and exit.")
+    ] = False,
 ) -> None:
     with one_line_errors():
         if modules:

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from amge.cli.shared import check_there
 from amge.errors import one_line_errors
 
 
@@ -27,6 +28,7 @@ def convert(
 ) -> None:
     """Convert a checkpoint of another code base to a folder that this library loads, every key accounted for."""
     with one_line_errors():
+        check_there(checkpoint, None if str(config) == "-" else config)
         from amge.convert.checkpoint import Refused, convert_checkpoint
         from amge.files import whole
 

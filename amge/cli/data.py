@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from amge.cli.data_set import DataSet, names_data
+from amge.cli.shared import check_there
 from amge.errors import one_line_errors
 
 app = typer.Typer(no_args_is_help=True, help="Check, count and prepare data sets.")
@@ -93,6 +94,7 @@ def prepare_open_exercise(
 ) -> None:
     """Prepare the open exercise photographs from their public source."""
     with one_line_errors():
+        check_there(source, splits)
         from amge.data.prepare.open_exercise import prepare as make
 
         with progress_bar("exercises") as progress:

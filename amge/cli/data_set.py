@@ -9,6 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
+from amge.cli.shared import check_there
+
 
 @dataclass(frozen=True)
 class DataSet:
@@ -19,12 +21,24 @@ class DataSet:
     options: dict[str, Any]
     """Those that were given, as `load_samples` takes them."""
 
+    def check(self) -> None:
+        """Refuse a name or a path that leads nowhere, before anything is imported that reads data.
+
+        Raises:
+            ValueError: says what to do.
+        """
+        from amge.data.datasets import check_root
+
+        check_root(self.name, self.root)
+        check_there(*(self.options.get(key) for key in ("manifest", "table", "lists")))
+
     def samples(self, labels: Sequence[str] | None = None) -> list[Any]:
         """Its samples; with the labels of a model, where the set can have any.
 
         Raises:
             ValueError: if it can't be used.
         """
+        self.check()
         from amge.data.datasets import load_samples, takes
 
         any_labels = {"labels": labels} if labels and takes(self.name, "labels") else {}

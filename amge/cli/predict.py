@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,9 +15,9 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
-from amge.builder import load
-from amge.cli.shared import ModelOption
-from amge.errors import complain, one_line_errors
+from amge.cli.shared import FpsOption, ModelOption, check_model
+from amge.errors import VideoError, complain, one_line_errors
+from amge.video.path import check_fps, look
 
 out, err = Console(), Console(stderr=True)
 
@@ -89,6 +89,10 @@ def predict(
         str | None,
         typer.Option(help="Pose estimator of skeleton models: mediapipe (default) or rtmlib, which downloads weights."),
     ] = None,
+    fps: FpsOption = None,
+    device: Annotated[
+        str | None, typer.Option(help="Where to compute: cpu, cuda, cuda:1, mps; default: PyTorch's, the CPU.")
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(help="Write a Parquet file, a row per window; run it again to go on where it was cut off."),
@@ -107,21 +111,31 @@ def predict(
         with one_line_errors():
             if as_json or as_csv or save:
                 raise ValueError("--out excludes --json, --csv and --save")
-            predict_into(out, videos, model, threshold, pose, workers, ray, retry_errors)
+            check_model(model)
+            predict_into(out, videos, model, threshold, pose, fps, device, workers, ray, retry_errors)
         return
     with one_line_errors():
         if as_json and as_csv:
             raise ValueError("--json and --csv exclude each other")
         if workers is not None or ray or retry_errors:
             raise ValueError("--workers, --ray and --retry-errors need --out")
-        network = load(model)
+        check_model(model)
+        pictures = picture_paths(videos, save) if save else {}
+    usable = [video for video in videos if can_be_looked_at(video, fps)]
+    failed = len(usable) < len(videos)
+    if not usable:
+        raise typer.Exit(2)
+    with one_line_errors():
+        from amge.builder import load
+        from amge.devices import usable_device
+
+        network = load(model, usable_device(device) if device is not None else None)
         limit = network.spec.threshold if threshold is None else threshold
-        pictures = picture_paths(videos, save, network.spec.labels) if save else {}
-    results, failed = [], False
-    for video in videos:
+    results = []
+    for video in usable:
         try:
             with progress_bar(video) as report:
-                windows, busiest = watch(network.predict_windows(video, report, pose), keep=video in pictures)
+                windows, busiest = watch(network.predict_windows(video, report, pose, fps), keep=video in pictures)
             result = by_person(video, windows, limit)
             results.append(result)
             if video in pictures:
@@ -141,21 +155,43 @@ def predict(
         raise typer.Exit(2)
 
 
+def can_be_looked_at(video: str, fps: float | None) -> bool:
+    """Whether there is something to read, told before anything is imported that could; says in one line why not."""
+    try:
+        look(video)
+        check_fps(video, fps)
+    except VideoError as error:
+        complain(error if video in str(error) else ValueError(f"{video}: {error}"))
+        return False
+    return True
+
+
 def predict_into(
     path: Path,
     videos: list[str],
     model: str,
     threshold: float | None,
     pose: str | None,
+    fps: float | None,
+    device: str | None,
     workers: int | None,
     ray: bool,
     retry_errors: bool,
 ) -> None:
     """Predict into a Parquet file, and say what has come of it."""
+    if not any(Path(video).exists() for video in videos):
+        raise ValueError(f"{', '.join(videos[:3])}: no such file or folder; check the path")
+    for video in videos:
+        if not Path(video).is_dir():
+            check_fps(video, fps)
+    if ray and device is not None:
+        raise ValueError("--device is for this machine; on a Ray cluster workers compute on CPUs")
     from amge.bulk import predict_files, predict_files_on_ray
 
     source = videos[0] if len(videos) == 1 else videos
-    settings: dict[str, Any] = {"threshold": threshold, "pose": pose, "retry_errors": retry_errors}
+    settings: dict[str, Any] = {"threshold": threshold, "pose": pose, "fps": fps, "retry_errors": retry_errors}
+    if device is not None:
+        settings["device"] = device
     if workers is not None:
         settings["workers"] = workers
     with progress_bar(str(path)) as report:
@@ -202,20 +238,17 @@ def progress_bar(video: str) -> Iterator[Callable[[float, float | None], None]]:
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
-def picture_paths(videos: list[str], save: Path, labels: Sequence[str]) -> dict[str, Path]:
+def picture_paths(videos: list[str], save: Path) -> dict[str, Path]:
     """Where the picture of each video goes: to the file `save`, or for several videos into the folder `save`.
 
     Raises:
         ValueError: before anything is predicted, if that can't be drawn or written.
     """
     from amge.errors import one_of
-    from amge.muscles import REGION_IDS
-    from amge.viz import body_map
+    from amge.viz.page import FORMATS
 
-    if unknown := sorted(set(labels) - set(REGION_IDS)):
-        raise ValueError(f"--save draws muscle regions; this model's labels include {', '.join(unknown[:3])}")
     if len(videos) == 1:
-        one_of("picture format", save.suffix.lower(), body_map.FORMATS)
+        one_of("picture format", save.suffix.lower(), FORMATS)
         if save.is_dir():
             raise ValueError(f"--save {save} is a folder; name the picture")
         return {videos[0]: save}
@@ -230,7 +263,10 @@ def picture_paths(videos: list[str], save: Path, labels: Sequence[str]) -> dict[
 
 
 def picture(result: Result, window: Any, path: Path) -> None:
-    from amge.viz import body_map
+    from amge.muscles import REGION_IDS
+    from amge.viz.bars import bars
+    from amge.viz.body_map import draw
+    from amge.viz.page import save
 
     title, frames = Path(result.video).stem.replace("_", " "), window.frames
     if frames is not None and window.keypoints is not None:
@@ -243,7 +279,8 @@ def picture(result: Result, window: Any, path: Path) -> None:
     if result.others:
         title += f", person {result.person}"
     path.parent.mkdir(parents=True, exist_ok=True)
-    body_map.save(path, body_map.draw(result.probabilities, frames, title, result.threshold))
+    drawn = draw if set(result.probabilities) <= set(REGION_IDS) else bars
+    save(path, drawn(result.probabilities, frames, title, result.threshold))
 
 
 def csv_rows(results: list[Result]) -> str:
@@ -266,14 +303,14 @@ def table(result: Result) -> None:
 
     names = {region.id: region.name for region in REGIONS}
     title = result.video if result.person is None else f"{result.video}, person {result.person}"
-    rows = Table(title=Text(title), title_justify="left", box=None, show_header=False, pad_edge=False)
+    out.print(Text(title, style="italic"), soft_wrap=True)
+    rows = Table(box=None, show_header=False, pad_edge=False)
     for name, p in ranked(result.probabilities):
         style = "bold green" if p >= result.threshold else "dim"
         filled = round(p * BAR)
         bar = Text("█" * filled + "░" * (BAR - filled), style=style)
-        rows.add_row(
-            Text(names.get(name, name), style=style), bar, Text(f"{100 * p:.0f} %", style=style, justify="right")
-        )
+        percent = Text(f"{100 * p:.0f} %", style=style, justify="right")
+        rows.add_row(Text(name, style=style), Text(names.get(name, ""), style=style), bar, percent)
     out.print(rows)
     if len(result.windows) > 1:
         timeline = Table(title="Timeline", title_justify="left", box=None, pad_edge=False)

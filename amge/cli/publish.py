@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from amge.cli.shared import check_there
 from amge.errors import one_line_errors
 
 
@@ -21,6 +22,7 @@ def publish(
 ) -> None:
     """Publish a checkpoint on the Hugging Face Hub. Log in first: hf auth login, or HF_TOKEN."""
     with one_line_errors():
+        check_there(folder, *(extra or ()))
         from amge.hub.card import unstated
         from amge.hub.load import read_spec
         from amge.hub.publish import publish as start

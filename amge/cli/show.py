@@ -9,10 +9,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from amge import zoo
-from amge.cli.shared import MODEL_HELP
+from amge.cli.shared import MODEL_HELP, check_model, check_there
 from amge.errors import one_line_errors
-from amge.hub.published import PUBLISHED, is_name, list_pretrained
 
 out = Console()
 LARGEST = 10**11, 10**5
@@ -25,6 +23,9 @@ def list_models(
 ) -> None:
     """List the models, and those with trained weights as NAME.TAG."""
     with one_line_errors():
+        from amge import zoo
+        from amge.hub.published import PUBLISHED, list_pretrained
+
         if pretrained:
             typer.echo(json.dumps([asdict(entry) for entry in list_pretrained(pattern)], indent=2))
             return
@@ -51,9 +52,10 @@ def skeletons(
     fps: Annotated[float, typer.Option(help="Frames a second.")] = 30.0,
 ) -> None:
     """Convert a pickled skeleton data set to npz files, once."""
-    from amge.convert.skeletons import from_pickle
-
     with one_line_errors():
+        check_there(source)
+        from amge.convert.skeletons import from_pickle
+
         typer.echo(f"{from_pickle(source, out, allow_pickle, fps)} samples in {out}")
 
 
@@ -61,11 +63,14 @@ def info(
     name: Annotated[str, typer.Argument(help=MODEL_HELP)],
 ) -> None:
     """Print the spec of a model and its size, as JSON."""
-    from torch import nn
-
-    from amge.hub.load import outline, read_spec
-
     with one_line_errors():
+        check_model(name)
+        from torch import nn
+
+        from amge import zoo
+        from amge.hub.load import outline, read_spec
+        from amge.hub.published import is_name
+
         spec = zoo.spec(name) if is_name(name) else read_spec(name)
         tensors = {id(value): value for value in outline(spec, *LARGEST)[0].values()}
         parameters = sum(value.numel() for value in tensors.values() if isinstance(value, nn.Parameter))

@@ -8,9 +8,8 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from amge.builder import load
 from amge.cli.data_set import DataSet, names_data
-from amge.cli.shared import MODEL_HELP
+from amge.cli.shared import MODEL_HELP, check_model, check_there
 from amge.errors import one_line_errors
 
 out = Console()
@@ -29,6 +28,7 @@ def train(
 ) -> None:
     """Train a model in two stages, and test it."""
     with one_line_errors():
+        check_there(config, None if show else data)
         import yaml
 
         from amge.recipes.presets import preset as by_name
@@ -90,12 +90,19 @@ def evaluate(
     batch_size: Annotated[int, typer.Option(min=1, help="Videos a step.")] = 8,
     workers: Annotated[int, typer.Option(min=0, help="Processes that load; 0: this one.")] = 0,
     flow: Annotated[Path | None, typer.Option(help="Folder of the flow that the model was trained on.")] = None,
+    device: Annotated[
+        str | None, typer.Option(help="Where to compute: cpu, cuda, cuda:1, mps; default: cuda if there is one.")
+    ] = None,
 ) -> None:
     """Test a model on a data set: mAP by split and region, F1 and calibration."""
     with one_line_errors():
+        check_model(model)
+        data.check()
         import torch
 
+        from amge.builder import load
         from amge.data.sample import SPLITS, of_split
+        from amge.devices import usable_device
         from amge.video.flow_cache import FlowCache
 
         try:
@@ -103,13 +110,13 @@ def evaluate(
             from amge.evaluate import tables
         except ImportError as error:
             raise ImportError(f"the test needs more packages ({error.name}): pip install 'amge[train]'") from None
+        place = usable_device(device) if device is not None else "cuda" if torch.cuda.is_available() else "cpu"
         network = load(model)
         samples = of_split(data.samples(network.spec.labels), *(split or SPLITS[1:]))
         if not samples:
             raise ValueError(f"{data.root} has no samples of {', '.join(split or SPLITS[1:])}")
         kept = FlowCache(flow) if flow else None
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-        figures = test(network, samples, report, views, batch_size, workers, threshold, device=device, flow=kept)
+        figures = test(network, samples, report, views, batch_size, workers, threshold, device=place, flow=kept)
         if as_json:
             typer.echo(json.dumps(figures, indent=2))
         else:

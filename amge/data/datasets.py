@@ -13,6 +13,11 @@ Loader = Callable[..., list[Sample]]
 """Takes the place of the data and options, returns the samples."""
 
 DATASETS: dict[str, Loader] = {}
+MADE_BY = {
+    "open-exercise": "amge data prepare open-exercise CHECKOUT {}",
+    "synthetic": "amge data prepare synthetic {}",
+}
+"""The commands that make data sets; `CHECKOUT` is one of github.com/yuhonas/free-exercise-db."""
 LICENCES: dict[str, str] = {}
 """Of data sets, as far as known: what the cards of models trained on them say."""
 
@@ -51,12 +56,25 @@ def load_samples(name: str, root: str | Path, **options: Any) -> list[Sample]:
         ValueError: for an unknown name or option, or data that can't be used.
         OSError: if a file can't be read.
     """
-    loader = DATASETS[one_of("data set", name, DATASETS)]
+    check_root(name, Path(root))
+    loader = DATASETS[name]
     parameters = list(inspect.signature(loader).parameters.values())[1:]
     if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
         for option in options:
             one_of(f"option of {name}", option, [parameter.name for parameter in parameters])
     return loader(Path(root), **options)
+
+
+def check_root(name: str, root: Path) -> None:
+    """Refuse a name that is not known, and a place that is not there.
+
+    Raises:
+        ValueError: says what makes it, where a command does.
+    """
+    one_of("data set", name, DATASETS)
+    if not root.exists():
+        made = f", or make it: {MADE_BY[name].format(root)}" if name in MADE_BY else ""
+        raise ValueError(f"{root} does not exist; check the path{made}")
 
 
 def takes(name: str, option: str) -> bool:

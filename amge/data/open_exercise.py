@@ -94,7 +94,16 @@ def _prepared(folder: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{folder} does not hold the prepared open exercise photographs: {error!r}") from None
+        raise not_prepared(folder, error) from None
+
+
+def not_prepared(folder: Path, error: Exception) -> ValueError:
+    """What to say of a folder in which something is missing or broken."""
+    reason = f"no {error}" if isinstance(error, KeyError) else error
+    return ValueError(
+        f"{folder} does not hold the prepared open exercise photographs ({reason}); amge data prepare open-exercise "
+        f"CHECKOUT {folder} makes it, CHECKOUT being one of github.com/yuhonas/free-exercise-db"
+    )
 
 
 def to_frames(exercise: Exercise, frames: int) -> np.ndarray:

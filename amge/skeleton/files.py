@@ -19,15 +19,17 @@ import torch
 from amge.errors import VideoError, describe
 from amge.skeleton.sequence import Skeletons, without_missing
 from amge.skeleton.tracking import Tracker
+from amge.video.path import KEYPOINTS as SUFFIXES
 
-SUFFIXES = (".npz", ".json")
 BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, RecursionError, OverflowError)
 """What broken files raise besides the usual."""
+FPS = 30.0
+"""Frames a second where nobody says."""
 GAP = 10
 """A gap of more usual steps between frames means that nobody was there."""
 
 
-def read_skeletons(path: str | os.PathLike[str], fps: float = 30.0) -> Skeletons:
+def read_skeletons(path: str | os.PathLike[str], fps: float | None = None) -> Skeletons:
     """Skeletons from a file.
 
     - `.npz`: `keypoints` `(P, T, V, 3)`, `(T, V, 3)` or without confidence; if it has them, `scores` `(P, T, V)` are
@@ -39,7 +41,7 @@ def read_skeletons(path: str | os.PathLike[str], fps: float = 30.0) -> Skeletons
 
     Args:
         path: the file.
-        fps: frames a second, where the file does not say.
+        fps: frames a second, whatever `times` or `fps` the file has; default: what it says, or 30.
 
     Raises:
         VideoError: if the file can't be used; says why.
@@ -55,7 +57,7 @@ def read_skeletons(path: str | os.PathLike[str], fps: float = 30.0) -> Skeletons
         raise VideoError(f"{path} does not hold skeletons ({error!r}); see read_skeletons for what does") from None
 
 
-def _from_npz(path: Path, fps: float) -> Skeletons:
+def _from_npz(path: Path, fps: float | None) -> Skeletons:
     if not zipfile.is_zipfile(path):
         raise VideoError("it is not an npz file" if path.exists() else "no such file; check the path")
     with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
@@ -64,18 +66,20 @@ def _from_npz(path: Path, fps: float) -> Skeletons:
         points = archive["keypoints"]
         if "scores" in archive:
             points = np.concatenate([points[..., :2], archive["scores"][..., None]], axis=-1)
-        if "times" in archive:
+        if fps is None and "times" in archive:
             return Skeletons(points, archive["times"])
-        return Skeletons.at_rate(points, float(archive["fps"]) if "fps" in archive else fps)
+        if fps is None:
+            fps = float(archive["fps"]) if "fps" in archive else FPS
+        return Skeletons.at_rate(points, fps)
 
 
-def _from_json(path: Path, fps: float) -> Skeletons:
+def _from_json(path: Path, fps: float | None) -> Skeletons:
     content = json.loads(path.read_text(encoding="utf-8"))
-    entries, names = content, {}
+    entries, names, stated = content, {}, FPS
     if isinstance(content, Mapping):
         if "annotations" not in content:
             raise VideoError("it has no 'annotations', nor is it a list of results")
-        entries, fps = content["annotations"], float(content.get("fps", fps))
+        entries, stated = content["annotations"], float(content.get("fps", FPS))
         names = {image["id"]: image["file_name"] for image in content.get("images", ()) if "file_name" in image}
     seen: dict[int, list[tuple[Any, np.ndarray]]] = defaultdict(list)
     for entry in entries:
@@ -90,7 +94,7 @@ def _from_json(path: Path, fps: float) -> Skeletons:
     if {0, 1, 2} >= {float(v) for pose in poses for v in pose[:, 2]} and any((pose[:, 2] == 2).any() for pose in poses):
         for pose in poses:
             pose[:, 2] /= 2
-    numbers = sorted(seen)
+    numbers, fps = sorted(seen), stated if fps is None else fps
     if not 0 < fps < float("inf"):
         raise VideoError(f"fps must be a number over 0, got {fps}")
     steps = np.diff(numbers)
@@ -140,19 +144,25 @@ def is_skeletons(source: object) -> bool:
     return isinstance(source, Skeletons) or (isinstance(source, np.ndarray) and source.dtype != np.uint8)
 
 
-def as_skeletons(source: object) -> Skeletons:
+def as_skeletons(source: object, fps: float | None = None) -> Skeletons:
     """Skeletons from what a user has: `Skeletons`, the path of a file, or an array or tensor `(P, T, V, 3)` or
-    `(T, V, 3)` of 30 frames a second.
+    `(T, V, 3)`.
+
+    Args:
+        source: what there is.
+        fps: frames a second; default: what a file says, or 30. `Skeletons` have times of their own.
 
     Raises:
         VideoError: if it is none of them, or can't be used.
     """
     if isinstance(source, Skeletons):
+        if fps is not None:
+            raise VideoError(f"Skeletons have times of their own; leave fps={fps} out")
         return source
     if isinstance(source, str | os.PathLike):
-        return read_skeletons(source)
+        return read_skeletons(source, fps)
     if isinstance(source, torch.Tensor):
         source = source.detach().cpu().float().numpy()
     if isinstance(source, np.ndarray):
-        return Skeletons.at_rate(source)
+        return Skeletons.at_rate(source, FPS if fps is None else fps)
     raise VideoError(f"{describe(source)} is neither skeletons nor a video")

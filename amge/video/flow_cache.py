@@ -264,7 +264,7 @@ def _pairs_of_pictures(paths: Sequence[str | os.PathLike[str]], step: float, sid
     pictures: list[np.ndarray] = []
     for path in map(Path, paths):
         if not path.name.lower().endswith(IMAGE_SUFFIXES):
-            raise VideoError(f"{path} is not a picture; give {IMAGE_SUFFIXES} files")
+            raise VideoError(f"{path} is not a picture; give files that end in {', '.join(IMAGE_SUFFIXES)}")
         with closing(from_images(path.parent, [path.name], 1.0, _LONGEST_SIDE)) as stream:
             pictures += [_scaled(shown.image(), side) for shown in stream]
         if pictures[-1].shape != pictures[0].shape:

@@ -14,10 +14,11 @@ import torch
 from PIL import Image
 
 from amge.errors import VideoError, describe
+from amge.video.path import IMAGE_SUFFIXES as IMAGE_SUFFIXES
+from amge.video.path import images_in
 from amge.video.picture import MAX_PIXELS, read_picture, upright_size
 
 MIN_SIDE = 16
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 
 _SCALE = "`ffmpeg -i in.mp4 -vf scale=1280:-2 out.mp4`"
 
@@ -96,9 +97,7 @@ def _natural(name: str) -> list[tuple[int, str]]:
 
 def from_images(folder: Path, names: list[str], fps: float, max_side: int) -> Generator[Shown, None, None]:
     """The images among the files `names` of `folder`, frame2 before frame10."""
-    names = [name for name in names if name.lower().endswith(IMAGE_SUFFIXES) and not name.startswith(".")]
-    if not names:
-        raise VideoError(f"{folder}: a folder without images; give a video file, or a folder of {IMAGE_SUFFIXES} files")
+    names = images_in(folder, names)
     size = (0, 0)
     for i, name in enumerate(sorted(names, key=_natural)):
         width, height = upright_size(folder / name)

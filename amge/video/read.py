@@ -1,7 +1,6 @@
 """Videos of any kind frame by frame: a file, a folder of images, an array or a tensor."""
 
 import os
-import stat
 from collections.abc import Generator, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -12,6 +11,7 @@ import torch
 from amge.errors import VideoError, describe
 from amge.video.decode import from_file, seconds_of
 from amge.video.frames import MIN_SIDE, Shown, check_array, from_array, from_images
+from amge.video.path import look
 
 
 def read_frames(source: object, fps: float, max_side: int, start: float = 0.0) -> Generator[Shown, None, None]:
@@ -28,28 +28,10 @@ def read_frames(source: object, fps: float, max_side: int, start: float = 0.0) -
             f"{describe(source)} is not a video: give the path of a video file or of a folder of images, "
             "or a uint8 array or tensor (T, H, W, 3)"
         )
-    path = Path(source)
-    try:
-        mode = path.stat().st_mode
-        if stat.S_ISDIR(mode):
-            names = [entry.name for entry in path.iterdir()]
-            return from_images(path, names, fps, max_side)
-        if not stat.S_ISREG(mode):
-            raise VideoError(f"{path} is not a regular file (a pipe or device?): save the video to a file first")
-        with path.open("rb") as file:
-            head = file.read(12)
-    except FileNotFoundError:
-        hint = "download the video first" if "://" in str(source) else "check the path"
-        raise VideoError(f"{source}: no such file or folder; {hint}") from None
-    except OSError as error:
-        raise VideoError(f"{path} cannot be read ({error.strerror}): check its permissions and its disk") from error
-    except VideoError:
-        raise
-    except ValueError as error:
-        raise VideoError(f"{source!r} is not a usable path ({error})") from error
-    if not head:
-        raise VideoError(f"{path} is empty (0 bytes): copy or record the video again")
-    return from_file(path, head, max_side, start)
+    path, found = Path(source), look(source)
+    if isinstance(found, list):
+        return from_images(path, found, fps, max_side)
+    return from_file(path, found, max_side, start)
 
 
 def duration(source: str | os.PathLike[str], fps: float = 30.0) -> float:

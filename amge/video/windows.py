@@ -14,6 +14,7 @@ import torch
 
 from amge.errors import VideoError, describe
 from amge.video.frames import MIN_SIDE, Shown
+from amge.video.path import check_fps
 from amge.video.read import read_frames
 
 
@@ -40,7 +41,7 @@ def windows(
     seconds: float = 10.0,
     max_side: int = 640,
     progress: Callable[[float, float | None], None] | None = None,
-    fps: float = 30.0,
+    fps: float | None = None,
 ) -> Iterator[Window]:
     """Cuts `source` into clips of exactly `num_frames` frames.
 
@@ -57,11 +58,13 @@ def windows(
         seconds: Length of a clip of a long source.
         max_side: Larger frames are scaled down to this many pixels on their longer side.
         progress: Called with the seconds decoded so far and those in all, or `None` where these are not known.
-        fps: Frames per second of a folder of images, array or tensor.
+        fps: Frames per second of a folder of images, array or tensor; default 30.
 
     Raises:
         VideoError: The input, or an argument, cannot be used; in one line.
     """
+    check_fps(source, fps)
+    fps = 30.0 if fps is None else fps
     if num_frames < 1 or not 0 < seconds < float("inf") or max_side < MIN_SIDE or not 0 < fps < float("inf"):
         raise VideoError(
             f"num_frames={num_frames}, seconds={seconds}, max_side={max_side}, fps={fps}: num_frames must be at least "

@@ -1,1 +1,1 @@
-"""Pictures for people: the body map, skeletons over frames, curves and reports."""
+"""Pictures for people: the body map, bars, timelines, skeletons over frames, curves and reports."""

@@ -63,7 +63,16 @@ def test_names_lead_to_the_sets(prepared, rendered, tmp_path):
         (sample,) = load_samples(name, tmp_path, table={"push": ["chest"]})
         assert (sample.activity, sample.regions) == ("Push", ("chest",))
     with pytest.raises(ValueError, match="holds no whole set of rendered clips; amge data prepare synthetic"):
-        load_samples("synthetic", tmp_path / "nothing")
+        load_samples("synthetic", prepared)
+    with pytest.raises(ValueError, match="unknown data set 'gym'"):
+        load_samples("gym", tmp_path / "nothing")
+    for name, made in (
+        ("synthetic", ", or make it: amge data prepare synthetic .*nothing"),
+        ("open-exercise", ", or make it: amge data prepare open-exercise CHECKOUT .*nothing"),
+        ("folder", ""),
+    ):
+        with pytest.raises(ValueError, match=f"nothing does not exist; check the path{made}$"):
+            load_samples(name, tmp_path / "nothing")
 
 
 # The rendered set

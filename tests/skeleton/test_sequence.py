@@ -100,6 +100,24 @@ def test_npz(tmp_path):
     np.testing.assert_allclose(b.times, [0, 1, 3, 4])
 
 
+def test_fps_that_is_given_wins(tmp_path):
+    """Over the rate of a file, over its times, over the 30 frames a second where nobody says."""
+    points = person()
+    np.savez(tmp_path / "rate.npz", keypoints=points, fps=10)
+    np.savez(tmp_path / "times.npz", keypoints=points, times=[3, 4, 6, 7])
+    np.savez(tmp_path / "bare.npz", keypoints=points)
+    write(tmp_path / "rate.json", {"annotations": coco([5, 6, 7, 8]), "fps": 10})
+    write(tmp_path / "bare.json", coco([5, 6, 7, 8]))
+    stated = {"rate.npz": 0.1, "times.npz": None, "bare.npz": 1 / 30, "rate.json": 0.1, "bare.json": 1 / 30}
+    for name, step in stated.items():
+        np.testing.assert_allclose(as_skeletons(tmp_path / name, fps=5).times, np.arange(4) / 5)
+        if step:
+            np.testing.assert_allclose(as_skeletons(tmp_path / name).times, np.arange(4) * step)
+    np.testing.assert_allclose(as_skeletons(points, fps=5).times, np.arange(4) / 5)
+    with pytest.raises(VideoError, match="Skeletons have times of their own; leave fps=5 out"):
+        as_skeletons(Skeletons.at_rate(points), fps=5)
+
+
 def coco(frames, track=None):
     """Results of one person in these frames, joint 0 at x = the frame's number."""
     results = []

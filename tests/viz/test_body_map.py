@@ -5,6 +5,7 @@ from PIL import Image, ImageDraw
 from amge.muscles import REGION_IDS, REGIONS
 from amge.viz.body_map import colour, curves, draw, save
 from amge.viz.body_shapes import BACK, FINGERS, FRONT, SILHOUETTE
+from amge.viz.page import INACTIVE, shade
 
 WIDTH = 480
 SPLIT, END, TOP, BOTTOM = (round(x * WIDTH / 1600) for x in (586, 1150, 136, 846))
@@ -67,6 +68,27 @@ def test_colours_start_neutral_and_darken():
     assert max(colour(0.05)) - min(colour(0.05)) < 30
     lightness = [np.dot(colour(p), (0.3, 0.6, 0.1)) for p in np.linspace(0.25, 1, 16)]
     assert (np.diff(lightness) < 0).all()
+
+
+def test_a_region_under_the_threshold_looks_as_if_it_were_not_there(idle):
+    for p, there in ((0.49, False), (0.5, True)):
+        for before, after in zip(idle, figures(chest=p, latissimus=p), strict=True):
+            assert (before != after).any() == there
+
+
+def test_active_regions_are_coloured_however_low_their_threshold():
+    for p in (0.0, 0.06, 0.2, 1.0):
+        red, _, blue = shade(p, threshold=p)
+        assert red - blue > 90 and shade(p, threshold=p + 0.01) == INACTIVE
+    assert max(INACTIVE) - min(INACTIVE) < 20
+    pixels = np.asarray(draw({"chest": 0.06}, threshold=0.05, width=WIDTH)).astype(int)[TOP:BOTTOM, :SPLIT]
+    assert (np.abs(pixels - shade(0.06, 0.05)).max(axis=2) <= 2).sum() > 500
+
+
+def test_the_scale_is_grey_up_to_the_threshold():
+    line = np.asarray(draw({"chest": 0.5}, threshold=0.6, width=1600)).astype(int)[772, 1224:1544]
+    grey = (np.abs(line - INACTIVE).max(axis=1) <= 2).sum()
+    assert grey == pytest.approx(0.6 * 320, abs=2)
 
 
 @pytest.mark.parametrize("shape", [(1, 90, 160, 3), (8, 160, 90, 3), (16, 64, 64, 3), (3, 1, 50, 3)])

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from amge.data.open_exercise import SPLITS
+from amge.data.open_exercise import SPLITS, not_prepared
 from amge.errors import one_of
 from amge.muscles import encode
 from amge.recipes.joints import LIMBS
@@ -36,7 +36,7 @@ def load_pairs(folder: str | Path, split: str) -> tuple[np.ndarray, np.ndarray]:
         pairs = normalise(np.stack([hold(poses[sample["id"]]) for sample in chosen]), COCO17)
         return pairs, np.stack([encode(sample["regions"]) for sample in chosen])
     except (OSError, KeyError, ValueError) as error:
-        raise ValueError(f"{folder} does not hold the prepared open exercise photographs: {error!r}") from None
+        raise not_prepared(folder, error) from None
 
 
 def views(pairs: np.ndarray) -> tuple[np.ndarray, ...]:

@@ -42,6 +42,7 @@ def person_clips(
     seconds: float = 10.0,
     pose: str | PoseEstimator = "mediapipe",
     progress: Callable[[float, float | None], None] | None = None,
+    fps: float | None = None,
 ) -> Iterator[PersonClip]:
     """Clips of `num_frames` frames, cut as by `amge.video.windows.windows`, one for each person in each.
 
@@ -55,6 +56,7 @@ def person_clips(
         seconds: length of a clip of a long source.
         pose: a pose estimator, or its name.
         progress: called with the seconds read and the seconds in all, `None` if not known.
+        fps: frames a second of keypoints, a folder of images or an array; default: what a file says, or 30.
 
     Raises:
         VideoError: if the source can't be used, or nobody is in it.
@@ -64,7 +66,7 @@ def person_clips(
     if isinstance(pose, str):
         one_of("pose estimator", pose, ESTIMATORS)
     found = False
-    for start, end, persons, frames in _clips(source, num_frames, seconds, pose, progress):
+    for start, end, persons, frames in _clips(source, num_frames, seconds, pose, progress, fps):
         seen = {number: (clip[..., 2] > 0).any(axis=1).mean() for number, clip in persons.items()}
         least = min(LEAST_SEEN, max(seen.values(), default=0))
         for number, clip in persons.items():
@@ -82,14 +84,15 @@ def _clips(
     seconds: float,
     pose: str | PoseEstimator,
     progress: Callable[[float, float | None], None] | None,
+    fps: float | None,
 ) -> Iterator[tuple[float, float, dict[int, np.ndarray], np.ndarray | None]]:
     if is_skeletons(source):
-        skeletons = as_skeletons(source)
+        skeletons = as_skeletons(source, fps)
         for start, end, chosen in cut(skeletons, num_frames, seconds):
             yield start, end, dict(enumerate(skeletons.keypoints[:, chosen])), None
         return
     estimate, tracker, joints = estimator(pose), Tracker(), set()
-    for window in windows(source, num_frames, seconds, progress=progress):  # type: ignore[arg-type]
+    for window in windows(source, num_frames, seconds, progress=progress, fps=fps):  # type: ignore[arg-type]
         new = [i for i, time in enumerate(window.times) if time not in tracker.seen and time not in window.times[:i]]
         poses = check_poses(estimate(window.frames[new]), len(new)) if new else []
         joints |= {persons.shape[1] for persons in poses if len(persons)}

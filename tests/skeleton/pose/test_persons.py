@@ -220,6 +220,19 @@ def test_zero_persons_give_finite_logits(model):
     assert model(torch.zeros(1, 2, 8, 17, 3)).isfinite().all()
 
 
+def test_fps_reaches_persons_and_models():
+    figures, film = np.stack([figure(10)] * 24), VIDEO[:24]
+    for fps, end in ((None, 0.8), (12, 2.0)):
+        for clips in (person_clips(figures, 8, fps=fps), person_clips(film, 8, pose=pose(figure(40)), fps=fps)):
+            assert [clip.end for clip in clips] == [pytest.approx(end)]
+        model = amge.build("st-gcn-tiny").eval()
+        assert [w.end for w in model.predict_windows(figures, fps=fps)] == [pytest.approx(end)]
+    still = model.preprocess(np.stack([figure(10 + 10 * i) for i in range(400)]))
+    assert len(still) > 1
+    slow = np.stack([figure(10 + 10 * i) for i in range(400)])
+    assert len(model.preprocess(slow, fps=400)) == 1 and model.predict(slow, fps=400) != model.predict(slow)
+
+
 def test_a_model_of_pictures_takes_no_pose(tiny_model):
     with pytest.raises(ValueError, match=r"a.npz holds keypoints, .* take a skeleton model"):
         tiny_model.predict("a.npz")

@@ -1,0 +1,54 @@
+"""One picture of a prediction whose labels are no muscle regions: the frames beside a ranked list."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from PIL import Image
+
+from amge.viz.page import FOOTNOTE, INK, MUTED, Page, check_picture, check_values, each_threshold, stack
+from amge.viz.timeline import Span, timeline
+
+LISTED = 16
+
+
+def bars(
+    probabilities: Mapping[str, float],
+    frames: np.ndarray | None = None,
+    title: str = "",
+    threshold: float | Mapping[str, float] = 0.5,
+    width: int = 1600,
+    windows: Sequence[Span] = (),
+) -> Image.Image:
+    """Draw probabilities of any labels as bars, next to the frames they were estimated from.
+
+    Args:
+        probabilities: label to a probability in 0..1; the likeliest 16 are shown.
+        frames: uint8 `(T, H, W, 3)` RGB frames, or None.
+        title: one line, shortened with an ellipsis where it does not fit.
+        threshold: from which probability on a label counts as active; one for all, or one per label.
+        width: width of the picture in pixels; its height is 9/16 of that, and what the timeline takes.
+        windows: for a timeline below; see `amge.viz.timeline.timeline`.
+
+    Returns:
+        an RGB image.
+
+    Raises:
+        ValueError: for a value outside 0..1, or frames or a width that cannot be drawn.
+    """
+    values = check_values("probability", probabilities)
+    thresholds = each_threshold(threshold, values)
+    check_picture(frames, width)
+    page = Page(width)
+    page.text((56, 40), title or "Predicted labels", 34, INK, room=1488, bold=True)
+    left = 56
+    if frames is not None:
+        page.text((56, 108), "Frames", 17, MUTED)
+        page.contact_grid(frames, (56, 140, 536, 832))
+        left = 620
+    shown = f"The {LISTED} most likely of {len(values)} labels" if len(values) > LISTED else "Labels"
+    page.ranking(values, thresholds, (left, 108, 1544, 740), shown, max(8, min(len(values), LISTED)))
+    page.scale((1224, 790, 1544, 806), thresholds)
+    if windows:
+        return stack(page.finish(), timeline(windows, threshold, width))
+    page.text((56, 858), FOOTNOTE, 15, MUTED)
+    return page.finish()

@@ -1,0 +1,226 @@
+"""The page that pictures of predictions are drawn on: its colours, text, frames, bars, and how it becomes a file."""
+
+import os
+import secrets
+from collections.abc import Iterable, Mapping
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from amge.errors import one_of
+
+Colour = tuple[int, int, int]
+Box = tuple[float, float, float, float]
+
+SUPERSAMPLING = 3
+FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
+FOOTNOTE = "Estimated from video by amge. Not medical advice."
+
+WHITE, INK, MUTED, TRACK = (255, 255, 255), (28, 37, 54), (115, 126, 144), (236, 239, 244)
+INACTIVE = (208, 215, 225)
+"""The colour of what is under its threshold, however likely it is."""
+_LEVELS = (0.0, 0.1, 0.25, 0.4, 0.6, 0.8, 1.0)
+_COLOURS = (
+    (192, 203, 217),
+    (203, 209, 216),
+    (235, 221, 184),
+    (252, 217, 130),
+    (247, 155, 69),
+    (217, 74, 44),
+    (139, 14, 38),
+)
+_LEAST = 0.35
+"""Active labels are coloured as if they had this probability at least, so that none looks inactive."""
+
+
+def colour(probability: float) -> Colour:
+    """The colour of a probability: grey-blue, pale yellow, orange, deep red; lightness never rises by much."""
+    red, green, blue = (
+        round(float(np.interp(probability, _LEVELS, channel))) for channel in zip(*_COLOURS, strict=True)
+    )
+    return red, green, blue
+
+
+def shade(probability: float, threshold: float) -> Colour:
+    """The colour of a probability, grey under the threshold."""
+    return colour(max(probability, _LEAST)) if probability >= threshold else INACTIVE
+
+
+def check_values(kind: str, values: Mapping[str, float], what: str = "label") -> dict[str, float]:
+    """Numbers in 0..1 by name; a `ValueError` names the one that is not."""
+    checked = {name: float(value) for name, value in values.items()}
+    for name, value in checked.items():
+        if not 0 <= value <= 1:
+            raise ValueError(f"the {kind} of {what} {name!r} must lie in 0..1, got {value}")
+    return checked
+
+
+def check_picture(frames: np.ndarray | None, width: int) -> None:
+    """`ValueError` for frames or a width that cannot be drawn."""
+    if frames is not None and (frames.ndim != 4 or frames.shape[3] != 3 or frames.dtype != np.uint8 or not frames.size):
+        raise ValueError(f"expected uint8 frames of shape (T, H, W, 3), got {frames.dtype} {frames.shape}")
+    if width < 320:
+        raise ValueError(f"the picture must be at least 320 pixels wide, got {width}")
+
+
+def each_threshold(
+    threshold: float | Mapping[str, float], names: Iterable[str], what: str = "label"
+) -> dict[str, float]:
+    """The threshold of each label, from one for all or one per label; `ValueError` if one is missing or not in 0..1."""
+    given = threshold if isinstance(threshold, Mapping) else dict.fromkeys(names, threshold)
+    if missing := [name for name in names if name not in given]:
+        raise ValueError(f"no threshold for {what} {missing[0]!r}")
+    return check_values("threshold", given, what)
+
+
+def stack(*pictures: Image.Image) -> Image.Image:
+    """Pictures of one width, one under the other."""
+    whole = Image.new("RGB", (pictures[0].width, sum(picture.height for picture in pictures)), WHITE)
+    top = 0
+    for picture in pictures:
+        whole.paste(picture, (0, top))
+        top += picture.height
+    return whole
+
+
+def save(path: str | os.PathLike[str], image: Image.Image) -> None:
+    """Write `image` to `path` whole or not at all; the suffix (png, jpg, webp) says the format.
+
+    Raises:
+        ValueError: for another suffix, or a folder that is missing or cannot be written to.
+    """
+    target = Path(path)
+    kind = FORMATS[one_of("picture format", target.suffix.lower(), FORMATS)]
+    if not target.parent.is_dir():
+        raise ValueError(f"cannot save {target}: there is no folder {target.parent}")
+    partial = target.parent / f".amge-{secrets.token_hex(8)}.tmp"
+    try:
+        image.save(partial, format=kind, quality=92)
+        os.replace(partial, target)
+    except OSError as error:
+        raise ValueError(f"cannot save {target}: {error.strerror or error}") from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+@cache
+def _font(size: float) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size)
+
+
+class Page:
+    """A supersampled canvas that is addressed as if it were 1600 wide, and 900 high unless it is to be otherwise."""
+
+    def __init__(self, width: int, height: float = 900) -> None:
+        self.size = (width, round(width * height / 1600))
+        self.unit = width / 1600 * SUPERSAMPLING
+        self.image = Image.new("RGB", (self.size[0] * SUPERSAMPLING, self.size[1] * SUPERSAMPLING), WHITE)
+        self.canvas = ImageDraw.Draw(self.image)
+
+    def finish(self) -> Image.Image:
+        return self.image.reduce(SUPERSAMPLING)
+
+    def text(
+        self,
+        at: tuple[float, float],
+        text: str,
+        size: float,
+        fill: Colour,
+        anchor: str = "la",
+        room: float = float("inf"),
+        bold: bool = False,
+    ) -> None:
+        """One line of text, cut with an ellipsis where it is wider than `room`."""
+        font, line = _font(size * self.unit), " ".join(text.split())
+        shown = line
+        while shown and font.getlength(shown) > room * self.unit:
+            line = line[:-1]
+            shown = line.rstrip() + "…"
+        stroke = round(size * self.unit / 60) if bold else 0
+        self.canvas.text((at[0] * self.unit, at[1] * self.unit), shown, fill, font, anchor, stroke_width=stroke)
+
+    def length(self, text: str, size: float) -> float:
+        """How wide a line of text is."""
+        return _font(size * self.unit).getlength(text) / self.unit
+
+    def box(self, box: Box, fill: Colour, radius: float = 0) -> None:
+        self.canvas.rounded_rectangle([edge * self.unit for edge in box], radius * self.unit, fill)
+
+    def contact_grid(self, frames: np.ndarray, box: Box, gap: float = 10) -> None:
+        """`frames` `(T, H, W, 3)` in the grid that shows them large in `box`; a full last row is worth some size."""
+        left, top, right, bottom = box
+        count, aspect = len(frames), frames.shape[2] / frames.shape[1]
+
+        def tile_width(columns: int) -> float:
+            rows = -(-count // columns)
+            return min((right - left + gap) / columns - gap, ((bottom - top + gap) / rows - gap) * aspect)
+
+        columns = max(range(1, count + 1), key=lambda n: tile_width(n) * (0.85 if count % n else 1))
+        wide = tile_width(columns)
+        high = wide / aspect
+        for index, frame in enumerate(frames):
+            row, column = divmod(index, columns)
+            x, y = left + column * (wide + gap), top + row * (high + gap)
+            x0, y0, x1, y1 = (round(edge * self.unit) for edge in (x, y, x + wide, y + high))
+            tile = Image.fromarray(frame).resize((max(1, x1 - x0), max(1, y1 - y0)), Image.Resampling.LANCZOS)
+            mask = Image.new("L", tile.size)
+            ImageDraw.Draw(mask).rounded_rectangle((0, 0, tile.width - 1, tile.height - 1), 8 * self.unit, 255)
+            self.image.paste(tile, (x0, y0), mask)
+
+    def ranking(
+        self,
+        values: Mapping[str, float],
+        thresholds: Mapping[str, float],
+        box: Box,
+        title: str,
+        listed: int,
+        names: Mapping[str, str] | None = None,
+    ) -> None:
+        """The `listed` likeliest labels with their bars; active ones in full ink, a tick at each threshold; where a
+        label has a name for people, that comes first."""
+        left, top, right, bottom = box
+        self.text((left, top), title, 17, MUTED)
+        self.text((right, top), "threshold", 15, MUTED, anchor="ra")
+        self.tick(right - 78, top + 2, top + 18)
+        ranked = sorted(values, key=lambda name: -values[name])[:listed]
+        pitch = (bottom - top - 36) / listed
+        high = pitch * 12 / 83
+        for index, label in enumerate(ranked):
+            y, value = top + 36 + index * pitch, values[label]
+            active = value >= thresholds[label]
+            ink = INK if active else MUTED
+            x, size, share = left, min(20, pitch * 0.5), f"{value:.0%}"
+            self.text((right, y), share, size, ink, anchor="ra")
+            end = right - self.length(share, size) - 6
+            if name := (names or {}).get(label):
+                self.text((x, y), name, size, ink)
+                x += self.length(name, size) + 6
+                self.text((x, y + size - 12), label, 12, MUTED, room=end - x)
+            else:
+                self.text((x, y), label, size, ink, room=end - x)
+            bar = y + size * 1.5
+            self.box((left, bar, right, bar + high), TRACK, high / 2)
+            if value > 0:
+                end = left + max(high, (right - left) * value)
+                self.box((left, bar, end, bar + high), shade(value, thresholds[label]), high / 2)
+            self.tick(left + (right - left) * thresholds[label], bar - 3, bar + high + 3)
+
+    def tick(self, x: float, top: float, bottom: float) -> None:
+        """The mark of a threshold, with a halo that keeps it apart from dark bars."""
+        self.box((x - 2.5, top, x + 2.5, bottom), WHITE)
+        self.box((x - 1, top, x + 1, bottom), INK)
+
+    def scale(self, box: Box, thresholds: Mapping[str, float]) -> None:
+        """The colour scale with its label and ends; grey as far as no threshold is reached, which it says."""
+        left, top, right, bottom = box
+        lowest = min(thresholds.values(), default=0.5)
+        self.text((left, top - 28), "Probability", 17, MUTED)
+        self.box((right - 180, top - 25, right - 165, top - 11), INACTIVE, 3)
+        self.text((right, top - 28), "under the threshold", 17, MUTED, anchor="ra")
+        for step in range(round((right - left) * self.unit)):
+            x = left + step / self.unit
+            self.box((x, top, x + 1 / self.unit, bottom), shade((x - left) / (right - left), lowest))
+        for value, anchor in ((0, "la"), (0.5, "ma"), (1, "ra")):
+            self.text((left + (right - left) * value, bottom + 8), f"{value:.0%}", 15, MUTED, anchor=anchor)
