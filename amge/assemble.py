@@ -10,6 +10,7 @@ from amge.backbones.contract import Backbone
 from amge.devices import default_device
 from amge.errors import one_of
 from amge.fusion import LateFusion, PatchFusion
+from amge.heads import PersonHead
 from amge.model import MuscleModel
 from amge.registry import PARTS, make, make_head
 from amge.spec import ModelSpec
@@ -83,6 +84,7 @@ def teacher_spec(student: ModelSpec) -> ModelSpec:
         streams=None,
         distill=None,
         head="mean",
+        evidence={},
         auxiliary_backbone=None,
     )
 
@@ -106,6 +108,7 @@ def assemble(spec: ModelSpec) -> MuscleModel:
     model = put_together(spec)
     if default_device().type != "meta":
         try_parts(model, spec)
+    model.remember_random_head()
     return model
 
 
@@ -172,7 +175,8 @@ def put_together(spec: ModelSpec) -> MuscleModel:
     if fusion:
         states(fusion, "fusion", "out_channels")
     head = make_head(spec, backbone, fusion)
-    model = MuscleModel(backbone, bank, fusion, head, spec)
+    person = PersonHead(backbone.out_channels) if "person" in spec.evidence else None
+    model = MuscleModel(backbone, bank, fusion, head, spec, person)
     if spec.distill:
         distillation(model)
     return model

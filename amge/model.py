@@ -3,33 +3,34 @@
 Shapes: `B` batch, `T H W` picture or grid, `N` patches, `M` tokens per bank, `C` channels, `K` labels.
 """
 
+import os
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, overload
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from amge.backbones.contract import Backbone, BackboneOutput
+from amge.errors import VideoError, describe
+from amge.evidence import Evidence, is_unsure, judge, with_detector, with_persons
+from amge.heads.person import PersonHead
+from amge.inputs import Input, Source, inputs
 from amge.layers.checkpointing import set_grad_checkpointing
 from amge.layers.module import Module
+from amge.prediction import Prediction, WindowPrediction, by_prominence, light, of_windows
 from amge.registry import make_head
-from amge.results import Features, Input, InputSpec, Signals, WindowPrediction, by_prominence, light
-from amge.spec import ModelSpec, SpecFields, class_names
+from amge.results import Features, InputSpec, Signals
+from amge.spec import ModelSpec, SpecFields, class_names, is_number
 from amge.tokens import TokenBank
-from amge.video.modality import from_rgb
-from amge.video.preprocess import to_clip
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from amge.hub.publish import Commit  # what push_to_hub gives
     from amge.skeleton.pose import PoseEstimator
-    from amge.skeleton.sequence import Skeletons
-
-Source: TypeAlias = "str | Path | np.ndarray | Tensor | Skeletons"
 
 
 class LoadOptions(SpecFields, total=False):
@@ -54,6 +55,7 @@ class MuscleModel(Module):
         head: takes `(B, M, C)` tokens; in a model without tokens, patches `(B, N, C)`.
         spec: what can rebuild this model; None for one put together by hand, which then takes clips but neither
             predicts from video nor saves.
+        person: reads in the patches whether somebody is there, an `amge.heads.PersonHead`; None: nothing does.
 
     Raises:
         ValueError: if the parts do not fit one another.
@@ -66,6 +68,7 @@ class MuscleModel(Module):
         fusion: nn.Module | None,
         head: nn.Module,
         spec: ModelSpec | None = None,
+        person: PersonHead | None = None,
     ) -> None:
         super().__init__()
         if bank is not None and bank.dim != backbone.token_dim:
@@ -78,6 +81,9 @@ class MuscleModel(Module):
         self.fusion = fusion
         self.head = head
         self.spec = spec
+        self.person = person and person.requires_grad_(False)  # its own recipe trains it
+        self._random_head: list[float] | None = None
+        self._warned = False
 
     def forward_features(self, clip: Tensor) -> Features:
         """A clip `(B, 3, T, H, W)`, or what else the backbone takes, to all that the model knows before its head.
@@ -173,6 +179,7 @@ class MuscleModel(Module):
         head = make_head(spec, self.backbone, self.fusion)
         self.head = head.to(like.device, like.dtype).train(self.training)
         self.spec = spec
+        self.remember_random_head()
 
     def forward(self, clip: Tensor) -> Tensor:
         """A normalised clip `(B, 3, T, H, W)` to logits `(B, K)`.
@@ -197,37 +204,71 @@ class MuscleModel(Module):
                 what it says, or 30. A video file has its own.
 
         Raises:
-            VideoError: (a `ValueError`) if the source cannot be read, or nobody is in it; says why.
+            VideoError: (a `ValueError`) if the source cannot be read, or a pose estimator finds nobody in it.
             ImportError: if the library of the pose estimator is not installed.
         """
-        rows = [Input(given, light(window)) for given, window in self._inputs(source, None, pose, fps)]
+        rows = [Input(g, light(window)) for g, window in inputs(self._spec(), self.backbone, source, None, pose, fps)]
         main = by_prominence([row.window for row in rows])[0]
-        return torch.stack([row.given for row in rows if row.window.person == main])
+        given = [row.given for row in rows if row.window.person == main and row.given is not None]
+        if not given:
+            raise VideoError(f"no person was found in {describe(source)}")
+        return torch.stack(given)
+
+    @overload
+    def predict(
+        self,
+        source: Source,
+        pose: "str | PoseEstimator | None" = None,
+        fps: float | None = None,
+        threshold: float | None = None,
+    ) -> Prediction: ...
+
+    @overload
+    def predict(
+        self,
+        source: "list[Source] | tuple[Source, ...]",
+        pose: "str | PoseEstimator | None" = None,
+        fps: float | None = None,
+        threshold: float | None = None,
+    ) -> list[Prediction]: ...
 
     def predict(
-        self, source: Source, pose: "str | PoseEstimator | None" = None, fps: float | None = None
-    ) -> dict[str, float]:
-        """Region to probability, the mean over the windows of a long video; of the main person, in a skeleton model.
+        self,
+        source: "Source | list[Source] | tuple[Source, ...]",
+        pose: "str | PoseEstimator | None" = None,
+        fps: float | None = None,
+        threshold: float | None = None,
+    ) -> "Prediction | list[Prediction]":
+        """Region to probability, the mean over the windows of a long video in which somebody is seen, and what to think
+        of it; of the main person, in a skeleton model.
 
         Args:
             source: as for `preprocess`; or what the model itself takes, such as `preprocess` gave, a float
-                `(B, 3, T, H, W)` or `(3, T, H, W)`, or normalised skeletons `(B, P, T, V, 3)`.
+                `(B, 3, T, H, W)` or `(3, T, H, W)`, or normalised skeletons `(B, P, T, V, 3)`. Or a list of these.
             pose: as for `preprocess`.
             fps: as for `preprocess`.
+            threshold: from which probability a region is active; default: the spec's.
+
+        Returns:
+            a mapping, with `verdict`, `active` and more; for a list of sources a list.
 
         Raises:
-            VideoError: (a `ValueError`) if the source cannot be read, or nobody is in it; says why.
+            VideoError: (a `ValueError`) if a source cannot be read; says why.
             ImportError: if the library of the pose estimator is not installed.
         """
+        if isinstance(source, list | tuple):
+            return [self.predict(each, pose, fps, threshold) for each in source]
         spec = self._spec()
+        limit = spec.threshold if threshold is None else threshold
+        if not is_number(limit) or not 0 <= limit <= 1:
+            raise ValueError(f"threshold must lie in 0..1, got {threshold!r}")
         ready = isinstance(source, Tensor) and source.is_floating_point()
         if isinstance(source, Tensor) and ready and (source.ndim == 5 or spec.modality != "skeleton"):
-            rows = self._probabilities(source if source.ndim == 5 else source[None])
+            windows = self._answers(source if source.ndim == 5 else source[None])
         else:
             windows = [light(window) for window in self.predict_windows(source, pose=pose, fps=fps)]
-            main = by_prominence(windows)[0]
-            rows = torch.tensor([list(w.probabilities.values()) for w in windows if w.person == main])
-        return dict(zip(spec.labels, rows.mean(dim=0).tolist(), strict=True))
+        path = str(source) if isinstance(source, str | os.PathLike) else None
+        return of_windows(windows, spec.labels, limit, spec.name, path)
 
     def predict_windows(
         self,
@@ -237,7 +278,8 @@ class MuscleModel(Module):
         fps: float | None = None,
     ) -> Iterator[WindowPrediction]:
         """One prediction per window, as the video is decoded: the timeline of a long video. A skeleton model gives one
-        for each person in a window; `amge.results.by_prominence` says which is the main one.
+        for each person in a window; `amge.prediction.by_prominence` says which is the main one. Where nobody is seen,
+        probabilities are None.
 
         Args:
             source: as for `preprocess`.
@@ -246,13 +288,16 @@ class MuscleModel(Module):
             fps: as for `preprocess`.
 
         Raises:
-            VideoError: (a `ValueError`) if the source cannot be read, or nobody is in it; says why.
+            VideoError: (a `ValueError`) if the source cannot be read; says why.
             ImportError: if the library of the pose estimator is not installed.
         """
-        labels = self._spec().labels
-        for given, window in self._inputs(source, progress, pose, fps):
-            probabilities = dict(zip(labels, self._probabilities(given[None])[0].tolist(), strict=True))
-            yield replace(window, probabilities=probabilities)
+        spec = self._spec()
+        for given, window in inputs(spec, self.backbone, source, progress, pose, fps):
+            if given is None:
+                nobody = judge(replace(window.evidence or Evidence(), person=0.0), spec.evidence)
+                yield replace(window, probabilities=dict.fromkeys(spec.labels), verdict=nobody[0], reasons=nobody[1])
+            else:
+                yield self._answers(given[None], window)[0]
 
     # The next three reach up into the hub when they are called: the only imports of this library that run upwards.
 
@@ -289,6 +334,11 @@ class MuscleModel(Module):
     def _check(self, clip: Tensor) -> None:
         if torch.compiler.is_compiling():
             return
+        if not isinstance(clip, Tensor):
+            raise ValueError(
+                f"a model takes a clip, a tensor, not {describe(clip)}; model.predict(...) takes videos, and "
+                f"model.preprocess(...) makes clips of them"
+            )
         layout = getattr(self.backbone, "input_layout", Backbone.input_layout)
         if clip.ndim != len(layout) or any(
             isinstance(axis, int) and axis != size for axis, size in zip(layout, clip.shape, strict=True)
@@ -305,62 +355,25 @@ class MuscleModel(Module):
         if clip.dtype != dtype and not torch.is_autocast_enabled(clip.device.type):
             raise ValueError(f"the clip is {clip.dtype}, the model {dtype}; bring one to the other with .to(dtype)")
 
-    def _inputs(
-        self,
-        source: Source,
-        progress: Callable[[float, float | None], None] | None,
-        pose: "str | PoseEstimator | None",
-        fps: float | None,
-    ) -> Iterator[Input]:
-        """What the model takes, window by window, with predictions that lack their probabilities."""
-        spec = self._spec()
-        if spec.modality == "skeleton":
-            yield from self._skeleton_inputs(source, progress, "mediapipe" if pose is None else pose, fps)
-            return
-        if pose is not None:
-            raise ValueError(f"{spec.name} looks at pictures; a pose estimator is for skeleton models")
-        from amge.skeleton.files import SUFFIXES
-        from amge.video.windows import windows  # PyAV, which models on tensors do without
-
-        if isinstance(source, str | Path) and Path(source).suffix.lower() in SUFFIXES:
-            raise ValueError(f"{source} holds keypoints, {spec.name} looks at pictures; take a skeleton model: st-gcn")
-        for window in windows(source, spec.frames, spec.seconds, progress=progress, fps=fps):  # type: ignore[arg-type]
-            clip = to_clip(window.frames, spec.size, spec.mean, spec.std, spec.crop)[None]
-            given = torch.cat([from_rgb(clip, modality) for modality in spec.modalities], dim=1)[0]
-            yield Input(given, WindowPrediction(window.start, window.end, {}, window.frames))
-
-    def _skeleton_inputs(
-        self,
-        source: Source,
-        progress: Callable[[float, float | None], None] | None,
-        pose: "str | PoseEstimator",
-        fps: float | None,
-    ) -> Iterator[Input]:
-        from amge.skeleton.layouts import fit_layout
-        from amge.skeleton.pose.persons import person_clips
-        from amge.skeleton.sequence import hold, normalise
-
-        spec, layout = self._spec(), self.backbone.input_layout
-        slots, joints = (axis if isinstance(axis, int) else 1 for axis in (layout[1], layout[3]))
-        graph = getattr(self.backbone, "graph", None)
-        for clip in person_clips(source, spec.frames, spec.seconds, pose, progress, fps):
-            person = normalise(hold(fit_layout(clip.keypoints, joints, graph)), graph)
-            given = torch.zeros(slots, *person.shape)
-            given[0] = torch.from_numpy(person)
-            window = WindowPrediction(clip.start, clip.end, {}, clip.frames, clip.person, clip.weight, clip.keypoints)
-            yield Input(given, window)
-
     @torch.inference_mode()
-    def _probabilities(self, clip: Tensor) -> Tensor:
-        """What the model takes to probabilities `(B, K)`, in eval mode whatever mode the model is in."""
+    def _answers(self, clip: Tensor, window: WindowPrediction | None = None) -> list[WindowPrediction]:
+        """The predictions for the rows of what the model takes, in eval mode whatever mode the model is in.
+
+        Args:
+            clip: `(B, ...)`.
+            window: what is known of it, if `B` is 1.
+        """
         if not len(clip):
             raise ValueError(f"expected at least one clip, got {tuple(clip.shape)}")
         spec, training = self._spec(), [module for module in self.modules() if module.training]
+        self._warn_if_untrained()
         parameter = self._like()
         clip = clip.to(parameter.device, parameter.dtype)
         self.eval()
         try:
-            logits = self(clip).float()
+            features = self.forward_features(clip)
+            logits = self.forward_head(features).float()
+            maps = self.person(features.patches, features.grid) if self.person else None
         finally:
             for module in training:
                 module.training = True
@@ -368,4 +381,63 @@ class MuscleModel(Module):
             raise ValueError(
                 f"{spec.name} gave logits that are not finite; its weights or the clip hold NaN or infinity"
             )
-        return (logits.sigmoid() if spec.activation == "sigmoid" else logits.softmax(dim=-1)).cpu()
+        rows = (logits.sigmoid() if spec.activation == "sigmoid" else logits.softmax(dim=-1)).cpu().tolist()
+        found = window or WindowPrediction(0.0, 0.0, {}, None)
+        answers = []
+        for row, values in enumerate(rows):
+            evidence = found.evidence or Evidence()
+            if maps is not None:
+                evidence = with_persons(evidence, maps, row)
+            if spec.modality != "skeleton" and found.frames is not None and is_unsure(evidence, spec.evidence):
+                evidence = with_detector(evidence, found.frames)
+            verdict, reasons = judge(evidence, spec.evidence)
+            known = dict.fromkeys(spec.labels) if verdict == "nobody" else dict(zip(spec.labels, values, strict=True))
+            answers.append(replace(found, probabilities=known, evidence=evidence, verdict=verdict, reasons=reasons))
+        return answers
+
+    @property
+    def trained(self) -> bool:
+        """Whether the head has other weights than the random ones that it was built with."""
+        return self._random_head is None or self._random_head != fingerprint(self.head)
+
+    def remember_random_head(self) -> None:
+        """To be called when the head is fresh."""
+        self._random_head, self._warned = fingerprint(self.head), False
+
+    def _warn_if_untrained(self) -> None:
+        if self.trained:
+            self._random_head = None
+        elif not self._warned:
+            self._warned = True
+            name = self._spec().name
+            warnings.warn(
+                f"{name} is untrained: its head has random weights, so these probabilities mean nothing; "
+                f"amge.build({name!r}, pretrained=True) loads trained ones, where there are any",
+                stacklevel=4,
+            )
+
+    def __repr__(self) -> str:
+        """In short; `print(model.backbone)` shows layers."""
+        parameters = sum(parameter.numel() for parameter in self.parameters()) / 1e6
+        if self.spec is None:
+            return f"MuscleModel put together by hand: {parameters:.1f} M parameters"
+        spec, labels = self.spec, self.spec.labels
+        listed = ", ".join(labels[:3]) + (", ..." if len(labels) > 3 else "")
+        seen = f"{spec.frames} frames of {spec.size} x {spec.size}" if spec.modality != "skeleton" else "joints"
+        parts = [part for part in (spec.backbone, *spec.banks, spec.fusion, spec.head) if part]
+        return "\n".join(
+            (
+                f"MuscleModel {spec.name}, {'trained' if self.trained else 'untrained'}",
+                f"  parameters  {parameters:.1f} M",
+                f"  input       {seen}, {' and '.join(spec.modalities)}, {tuple(self.input_spec.shape)}",
+                f"  labels      {len(labels)}: {listed}; active from {spec.threshold}",
+                f"  parts       {', '.join(parts)}{', person' if self.person else ''}",
+            )
+        )
+
+
+def fingerprint(head: nn.Module) -> list[float] | None:
+    """A few numbers that change when a head learns, but not when it moves or is stored with fewer bits; None for one
+    without parameters, or without memory for them."""
+    some = [parameter.detach().flatten()[:4].float().cpu() for parameter in head.parameters() if not parameter.is_meta]
+    return [round(value, 2) for value in torch.cat(some).tolist()] if some else None

@@ -9,9 +9,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from amge.errors import one_of
+from amge.evidence import LIMITS
 from amge.muscles import REGION_IDS
 from amge.video.modality import MODALITIES
 from amge.video.preprocess import CROPS
+from amge.video.sampling import SAMPLINGS
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -21,7 +23,8 @@ THRESHOLDS = {"sigmoid": 0.5, "softmax": 0.05}
 ACTIVATIONS = tuple(THRESHOLDS)
 ABOUT = ("metrics", "provenance", "imports")
 """Fields that say something of weights, each a mapping."""
-UNMEASURED = (*ABOUT, "arch", "tag", "licence", "threshold", "distill", "distill_args", "pairing")
+MAPPINGS = (*ABOUT, "evidence")
+UNMEASURED = (*MAPPINGS, "arch", "tag", "licence", "threshold", "distill", "distill_args", "pairing")
 """Fields on which no metric depends: average precision knows no threshold."""
 PAIRINGS = (1, 2, 3, 4)
 """Cases of Table 13."""
@@ -112,8 +115,10 @@ class SpecFields(TypedDict, total=False):
     size: int
     seconds: float
     crop: str
+    sampling: str
     mean: tuple[float, ...] | list[float]
     std: tuple[float, ...] | list[float]
+    evidence: Mapping[str, float]
     tag: str | None
     licence: str | None
     metrics: Mapping[str, float]
@@ -177,9 +182,16 @@ class ModelSpec:
     `stride`-th frame of a video of 30 a second."""
     crop: str = "movement"
     """Which square of the picture it sees: `movement`, that which holds the movement, or `centre`, the largest."""
+    sampling: str = "even"
+    """Which frames of a window it sees: `even`, at equal distances (paper), or `spread`, those that differ most, so
+    that length, cut and tempo of a movement matter less."""
     mean: tuple[float, ...] = (0.485, 0.456, 0.406)
     std: tuple[float, ...] = (0.229, 0.224, 0.225)
     """Per channel, of pixels in 0..1."""
+
+    evidence: Mapping[str, float] = field(default_factory=dict)
+    """From which value on what an answer rests on is enough, by the names of `amge.evidence.LIMITS`, where it is not
+    as there. With `person` among them the model has a person head."""
 
     tag: str | None = None
     """Of a trained checkpoint: what it was trained on and how, as in `transm3e-lite.open-exercise`."""
@@ -200,6 +212,7 @@ class ModelSpec:
         one_of("modality", self.modality, MODALITIES)
         one_of("auxiliary modality", self.auxiliary, MODALITIES)
         one_of("crop", self.crop, CROPS)
+        one_of("sampling", self.sampling, SAMPLINGS)
         for name in ("arch", "backbone", "head"):
             if not isinstance(getattr(self, name), str) or not getattr(self, name):
                 raise ValueError(f"{name} must be a name, got {getattr(self, name)!r}")
@@ -230,7 +243,7 @@ class ModelSpec:
             raise ValueError("labels must be distinct names, at least one")
         if not is_number(self.threshold) or not 0 <= self.threshold <= 1:
             raise ValueError(f"threshold must lie in 0..1, got {self.threshold}")
-        for name in (f.name for f in dataclasses.fields(self) if f.name.endswith("_args") or f.name in ABOUT):
+        for name in (f.name for f in dataclasses.fields(self) if f.name.endswith("_args") or f.name in MAPPINGS):
             if not isinstance(getattr(self, name), Mapping):
                 raise ValueError(f"{name} must map names to values, got {getattr(self, name)!r}")
             try:
@@ -241,6 +254,12 @@ class ModelSpec:
         for name in ("tag", "licence"):
             if not isinstance(getattr(self, name), str | None):
                 raise ValueError(f"{name} must be text or None, got {getattr(self, name)!r}")
+        for name, value in self.evidence.items():
+            one_of("limit of evidence", name, LIMITS)
+            if not is_number(value):
+                raise ValueError(f"evidence must hold numbers, got {name}={value!r}")
+        if "person" in self.evidence and self.modality == "skeleton":
+            raise ValueError("a skeleton model has no person head, its persons are found by others; leave 'person' out")
         if not all(map(is_number, self.metrics.values())):
             raise ValueError(f"metrics must be numbers, got {self.metrics!r}")
         if not all(isinstance(home, str) and is_module(home) for home in self.imports.values()):

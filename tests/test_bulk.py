@@ -30,7 +30,7 @@ from amge.bulk.local import in_workers  # noqa: E402
 from amge.bulk.predictor import Predictor  # noqa: E402
 from amge.bulk.store import Store  # noqa: E402
 from amge.bulk.table import failure, rows, schema_of  # noqa: E402
-from amge.results import WindowPrediction  # noqa: E402
+from amge.prediction import WindowPrediction  # noqa: E402
 
 GOOD = ("a.mp4", "b.mp4", "deep/er/long.MOV", "deep/z.mp4")
 BAD = {"deep/text.mkv": "deep/text.mkv is not a video", "empty.mp4": "empty.mp4 is empty"}

@@ -11,8 +11,8 @@ import pytest
 ROOT = Path(__file__).parent.parent
 ROOMS = (
     *("version", "errors", "files", "devices", "results", "metrics", "layers", "tokens"),
-    *("muscles", "heads", "video", "skeleton", "viz", "spec", "synthetic"),
-    *("backbones", "fusion", "distill", "registry", "model", "assemble"),
+    *("muscles", "heads", "video", "skeleton", "viz", "evidence", "prediction", "spec", "synthetic"),
+    *("backbones", "fusion", "distill", "registry", "inputs", "model", "assemble"),
     *("hub", "zoo", "convert", "builder", "data", "paper"),
     *("evaluate", "bulk", "train", "recipes", "cli"),
 )

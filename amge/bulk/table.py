@@ -6,11 +6,12 @@ from typing import Any
 
 import pyarrow as pa
 
-from amge.results import WindowPrediction
+from amge.prediction import WindowPrediction
 
 FIRST = (("video", pa.string()), ("window", pa.int32()), ("start", pa.float64()), ("end", pa.float64()))
 PERSON = ("person", pa.int32())
-LAST = (("active", pa.list_(pa.field("element", pa.string()))), ("error", pa.string()))
+TEXTS = pa.list_(pa.field("element", pa.string()))
+LAST = (("active", TEXTS), ("verdict", pa.string()), ("reasons", TEXTS), ("error", pa.string()))
 
 
 def schema_of(labels: Sequence[str], about: Mapping[str, object]) -> pa.Schema:
@@ -46,9 +47,9 @@ def rows(schema: pa.Schema, video: str, predictions: Iterable[WindowPrediction],
     for window in predictions:
         if window.start != start:
             number, start = number + 1, window.start
-        ranked = sorted(window.probabilities.items(), key=lambda item: -item[1])
         row = {"video": video, "window": number, "start": window.start, "end": window.end, "person": window.person}
-        found.append({**row, **window.probabilities, "active": [name for name, p in ranked if p >= threshold]})
+        said = {"active": window.active(threshold), "verdict": window.verdict, "reasons": list(window.reasons)}
+        found.append({**row, **window.probabilities, **said})
     if not found:
         raise ValueError("the model gave no prediction")
     found.sort(key=lambda row: (row["window"], row["person"] or 0))

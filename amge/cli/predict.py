@@ -5,9 +5,8 @@ import io
 import json
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 from rich.console import Console
@@ -19,51 +18,16 @@ from amge.cli.shared import FpsOption, ModelOption, check_model
 from amge.errors import VideoError, complain, one_line_errors
 from amge.video.path import check_fps, look
 
+if TYPE_CHECKING:
+    import numpy as np
+
+    from amge.prediction import Prediction, WindowPrediction
+
 out, err = Console(), Console(stderr=True)
 
 BAR = 24
 DRAWN = 8
 """Frames of a pose model's clip in its picture."""
-
-
-@dataclass(frozen=True)
-class Result:
-    """What was predicted for one video, or for one person in it."""
-
-    video: str
-    probabilities: dict[str, float]
-    windows: list[Any]
-    threshold: float
-    person: int | None = None
-    others: tuple["Result", ...] = ()
-    """The other persons, the most prominent first."""
-
-    def active(self, probabilities: dict[str, float]) -> list[str]:
-        return [name for name, p in ranked(probabilities) if p >= self.threshold]
-
-    def as_json(self) -> dict[str, Any]:
-        def rounded(values: dict[str, float]) -> dict[str, float]:
-            return {name: round(value, 4) for name, value in values.items()}
-
-        persons: dict[str, Any] = {} if self.person is None else {"person": self.person}
-        if self.others:
-            persons["others"] = [
-                {key: value for key, value in other.as_json().items() if key != "video"} for other in self.others
-            ]
-        return {
-            "video": self.video,
-            **persons,
-            "regions": rounded(self.probabilities),
-            "active": self.active(self.probabilities),
-            "windows": [
-                {"start": round(w.start, 3), "end": round(w.end, 3), "regions": rounded(w.probabilities)}
-                for w in self.windows
-            ],
-        }
-
-
-def ranked(probabilities: dict[str, float]) -> list[tuple[str, float]]:
-    return sorted(probabilities.items(), key=lambda item: -item[1])
 
 
 def predict(
@@ -128,6 +92,7 @@ def predict(
     with one_line_errors():
         from amge.builder import load
         from amge.devices import usable_device
+        from amge.prediction import of_windows
 
         network = load(model, usable_device(device) if device is not None else None)
         limit = network.spec.threshold if threshold is None else threshold
@@ -135,17 +100,17 @@ def predict(
     for video in usable:
         try:
             with progress_bar(video) as report:
-                windows, busiest = watch(network.predict_windows(video, report, pose, fps), keep=video in pictures)
-            result = by_person(video, windows, limit)
+                windows, shown = watch(network.predict_windows(video, report, pose, fps), keep=video in pictures)
+            result = of_windows(windows, network.spec.labels, limit, network.spec.name, video)
             results.append(result)
             if video in pictures:
-                picture(result, busiest, pictures[video])
+                picture(result, shown, pictures[video])
         except (ValueError, OSError, ImportError) as error:
             complain(error if video in str(error) else ValueError(f"{video}: {error}"))
             failed = True
     if as_json and results:
-        report_json = {"model": network.spec.name, "threshold": limit, "videos": [r.as_json() for r in results]}
-        typer.echo(json.dumps(report_json, indent=2))
+        plain = [result.to_dict() for result in results]
+        typer.echo(json.dumps({"model": network.spec.name, "threshold": limit, "videos": plain}, indent=2))
     elif as_csv and results:
         typer.echo(csv_rows(results))
     else:
@@ -201,32 +166,35 @@ def predict_into(
         raise ValueError(f"{done.failed} of {done.videos} videos could not be used; 'error' in {path} says why")
 
 
-def watch(predictions: Iterable[Any], keep: bool) -> tuple[list[Any], Any]:
-    """All windows without frames, so that memory does not grow with them, and if asked for the busiest one of the main
-    person with its own."""
-    from amge.results import by_prominence
+def watch(predictions: "Iterable[WindowPrediction]", keep: bool) -> "tuple[list[WindowPrediction], Shown]":
+    """All windows without frames, so that memory does not grow with them; and if asked for, what a picture shows: a few
+    small frames of each, and the busiest window of each person with its own."""
+    from amge.prediction import light
 
-    windows: list[Any] = []
-    busiest: Any = None
+    windows, shown = [], Shown({}, {})
     for window in predictions:
-        windows.append(replace(window, frames=None, keypoints=None))
-        if keep and by_prominence(windows)[0] == window.person:
-            other = busiest is None or busiest.person != window.person
-            if other or sum(window.probabilities.values()) > sum(busiest.probabilities.values()):
-                busiest = window
-    return windows, busiest
+        windows.append(light(window))
+        if not keep:
+            continue
+        if window.frames is not None:
+            shown.few[window.start] = window.frames[:: max(1, len(window.frames) // 4), ::2, ::2].copy()
+        busiest = shown.busiest.get(window.person)
+        if busiest is None or busyness(window) > busyness(busiest):
+            shown.busiest[window.person] = window
+    return windows, shown
 
 
-def by_person(video: str, windows: list[Any], threshold: float) -> Result:
-    """The means over the windows of the main person, with those of the others."""
-    from amge.results import by_prominence
+class Shown(NamedTuple):
+    """What a picture of a prediction shows besides numbers."""
 
-    results = []
-    for person in by_prominence(windows):
-        own = [window for window in windows if window.person == person]
-        means = {name: sum(w.probabilities[name] for w in own) / len(own) for name in own[0].probabilities}
-        results.append(Result(video, means, own, threshold, person))
-    return replace(results[0], others=tuple(results[1:]))
+    few: "dict[float, np.ndarray]"
+    """Start of a window to some of its frames."""
+    busiest: "dict[int | None, WindowPrediction]"
+    """Person to the window in which most is active."""
+
+
+def busyness(window: "WindowPrediction") -> float:
+    return sum(p or 0.0 for p in window.probabilities.values())
 
 
 @contextmanager
@@ -262,62 +230,83 @@ def picture_paths(videos: list[str], save: Path) -> dict[str, Path]:
     return paths
 
 
-def picture(result: Result, window: Any, path: Path) -> None:
+def picture(result: "Prediction", shown: Shown, path: Path) -> None:
+    """Draw a body map of each person, or bars for labels that are no muscles, over a timeline if there is one."""
     from amge.muscles import REGION_IDS
+    from amge.prediction import ranked
     from amge.viz.bars import bars
     from amge.viz.body_map import draw
-    from amge.viz.page import save
+    from amge.viz.page import save, stack
+    from amge.viz.timeline import Span
 
-    title, frames = Path(result.video).stem.replace("_", " "), window.frames
-    if frames is not None and window.keypoints is not None:
-        from amge.skeleton.layouts import layout_of
-        from amge.viz.overlay import overlay
-
-        graph = layout_of(window.keypoints.shape[1])
-        some = range(0, len(frames), -(-len(frames) // DRAWN))
-        frames = overlay(frames[some], window.keypoints[some], graph) if graph else frames[some]
-    if result.others:
-        title += f", person {result.person}"
+    pages = []
+    for each in result.persons:
+        title = Path(result.source or "video").stem.replace("_", " ")
+        if result.others:
+            title += f", person {each.person}"
+        if each.verdict != "ok":
+            title += f": {'; '.join(each.reasons)}"
+        known = {name: p or 0.0 for name, p in each.items()}
+        spans = [
+            Span(w.start, w.end, dict(ranked(w.probabilities)) or None, shown.few.get(w.start)) for w in each.windows
+        ]
+        several = spans if len(spans) > 1 and any(span.probabilities for span in spans) else ()
+        drawn = draw if known.keys() <= {*REGION_IDS} else bars
+        pages.append(drawn(known, pictured(shown.busiest[each.person]), title, each.threshold, windows=several))
     path.parent.mkdir(parents=True, exist_ok=True)
-    drawn = draw if set(result.probabilities) <= set(REGION_IDS) else bars
-    save(path, drawn(result.probabilities, frames, title, result.threshold))
+    save(path, pages[0] if len(pages) == 1 else stack(*pages))
 
 
-def csv_rows(results: list[Result]) -> str:
+def pictured(window: "WindowPrediction") -> "np.ndarray | None":
+    """The frames of a window, with the bones of its person."""
+    from amge.skeleton.layouts import layout_of
+    from amge.viz.overlay import overlay
+
+    frames = window.frames
+    if frames is None:
+        return None
+    some = range(0, len(frames), -(-len(frames) // DRAWN))
+    graph = layout_of(window.keypoints.shape[1]) if window.keypoints is not None else None
+    return overlay(frames[some], window.keypoints[some], graph) if graph else frames[some]  # type: ignore[index]
+
+
+def csv_rows(results: "list[Prediction]") -> str:
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("video", "start", "end", "region", "probability", "active", "person"))
-    for result in (each for main in results for each in (main, *main.others)):
-        for w in result.windows:
-            for name, p in w.probabilities.items():
-                active = int(p >= result.threshold)
-                writer.writerow(
-                    (result.video, f"{w.start:.3f}", f"{w.end:.3f}", name, f"{p:.4f}", active, result.person)
-                )
+    columns = ("video", "start", "end", "region", "probability", "active", "person", "verdict")
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    for result in results:
+        for row in result.rows():
+            exact = {name: f"{row[name]:.3f}" for name in ("start", "end")}
+            p = row["probability"]
+            writer.writerow(row | exact | {"probability": "" if p is None else f"{p:.4f}"})
     return text.getvalue().rstrip("\n")
 
 
-def table(result: Result) -> None:
+def table(result: "Prediction") -> None:
     """Print bars for one video and, if it has several windows, its timeline."""
-    from amge.muscles import REGIONS
+    from amge.prediction import NAMES, ranked
 
-    names = {region.id: region.name for region in REGIONS}
-    title = result.video if result.person is None else f"{result.video}, person {result.person}"
-    out.print(Text(title, style="italic"), soft_wrap=True)
-    rows = Table(box=None, show_header=False, pad_edge=False)
-    for name, p in ranked(result.probabilities):
-        style = "bold green" if p >= result.threshold else "dim"
-        filled = round(p * BAR)
-        bar = Text("█" * filled + "░" * (BAR - filled), style=style)
-        percent = Text(f"{100 * p:.0f} %", style=style, justify="right")
-        rows.add_row(Text(name, style=style), Text(names.get(name, ""), style=style), bar, percent)
-    out.print(rows)
-    if len(result.windows) > 1:
-        timeline = Table(title="Timeline", title_justify="left", box=None, pad_edge=False)
-        for column in ("from", "to", "active"):
-            timeline.add_column(column)
-        for w in result.windows:
-            timeline.add_row(f"{w.start:.1f} s", f"{w.end:.1f} s", ", ".join(result.active(w.probabilities)) or "–")
-        out.print(timeline)
-    for other in result.others:
-        table(other)
+    for each in result.persons:
+        out.print(Text(each.title, style="italic"), soft_wrap=True)
+        if each.verdict == "nobody":
+            out.print(Text("; ".join(each.reasons), style="bold yellow"), soft_wrap=True)
+            continue
+        if each.verdict == "doubtful":
+            out.print(Text(f"doubtful: {'; '.join(each.reasons)}", style="bold yellow"), soft_wrap=True)
+        rows = Table(box=None, show_header=False, pad_edge=False)
+        for name, p in ranked(each.probabilities):
+            style = "bold green" if p >= each.threshold else "dim"
+            filled = round(p * BAR)
+            bar = Text("█" * filled + "░" * (BAR - filled), style=style)
+            percent = Text(f"{100 * p:.0f} %", style=style, justify="right")
+            rows.add_row(Text(name, style=style), Text(NAMES.get(name, ""), style=style), bar, percent)
+        out.print(rows)
+        if len(each.windows) > 1:
+            timeline = Table(title="Timeline", title_justify="left", box=None, pad_edge=False)
+            for column in ("from", "to", "active"):
+                timeline.add_column(column)
+            for w in each.windows:
+                said = "nobody" if w.verdict == "nobody" else ", ".join(w.active(each.threshold)) or "–"
+                timeline.add_row(f"{w.start:.1f} s", f"{w.end:.1f} s", said)
+            out.print(timeline)

@@ -74,6 +74,23 @@ def poses(
 
 
 @app.command()
+def person(
+    model: Annotated[str, typer.Option(help="Name or folder of a trained model of RGB pictures.")],
+    data: Annotated[Path, typer.Option(help="Folder of the prepared open exercise photographs.")],
+    out: Annotated[Path, typer.Option(help="Run folder; the model comes to lie in its folder `model`.")],
+    clips: Annotated[int, typer.Option(min=32, help="To train on.")] = 11_000,
+    epochs: Annotated[int, typer.Option(min=1, help="Of the head.")] = 10,
+    seed: int = 0,
+) -> None:
+    """Train what says whether somebody is in the picture, on the patches of a model that stays as it is."""
+    from amge.builder import load
+    from amge.recipes.person.recipe import train as train_person
+
+    with one_line_errors():
+        train_person(load(model), data, out, clips, epochs, seed).save_pretrained(out / "model")
+
+
+@app.command()
 def ship(
     source: Annotated[Path, typer.Argument(help="Folder that a training stage wrote.")],
     out: Annotated[Path, typer.Argument(help="Folder for the checkpoint.")],

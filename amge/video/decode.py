@@ -11,6 +11,7 @@ from typing import Any
 import av
 import av.logging
 import numpy as np
+from av.video.reformatter import VideoReformatter
 
 from amge.errors import VideoError
 from amge.video.frames import Shown, check_size, fit
@@ -81,7 +82,7 @@ def from_file(path: Path, head: bytes, max_side: int, start: float = 0.0) -> Gen
                     container.close()
                     yield from from_file(path, head, max_side)
                     return
-            clock = _Clock(1 / float(stream.average_rate or 30), origin)
+            clock, scaler = _Clock(1 / float(stream.average_rate or 30), origin), VideoReformatter()
             for frame in frames:
                 check_size(str(path), frame.width, frame.height)
                 if count == 0:
@@ -91,7 +92,7 @@ def from_file(path: Path, head: bytes, max_side: int, start: float = 0.0) -> Gen
                 time = clock.tick(frame.time)
                 shown = float((getattr(frame, "duration", None) or 0) * (frame.time_base or 0))
                 end = time + (shown if 0 < shown <= _JUMP else clock.gap)
-                yield Shown(time, end, total, partial(_picture, frame, size, matrix))
+                yield Shown(time, end, total, partial(_picture, scaler, frame, size, matrix))
             few = not stream.frames or count < 0.9 * stream.frames
     except av.FFmpegError as error:
         reason = error.strerror
@@ -194,9 +195,9 @@ def _display_matrix(frame: Any) -> np.ndarray | None:
     return None if data is None else np.frombuffer(bytes(data), dtype=np.int32)
 
 
-def _picture(frame: Any, size: tuple[int, int], matrix: np.ndarray | None) -> np.ndarray:
+def _picture(scaler: VideoReformatter, frame: Any, size: tuple[int, int], matrix: np.ndarray | None) -> np.ndarray:
     alpha = frame.format.has_palette or any(part.is_alpha for part in frame.format.components)
-    pixels = frame.reformat(*size, format="rgba" if alpha else "rgb24", interpolation="AREA").to_ndarray()
+    pixels = scaler.reformat(frame, *size, format="rgba" if alpha else "rgb24", interpolation="AREA").to_ndarray()
     rgb = over_white(pixels) if alpha else pixels
     return rgb if matrix is None else _oriented(rgb, matrix)
 

@@ -6,6 +6,9 @@ of other rates give the same movement. A video that is shorter than a clip is ta
 
 import numpy as np
 
+SAMPLINGS = ("even", "spread")
+"""Which frames of a window a model sees: those at equal distances, or those that differ most."""
+
 
 def random_starts(video: float, clip: float, clips: int, rng: np.random.Generator) -> list[float]:
     """Where clips of training start: anywhere, each by itself, in ascending order. All in seconds."""
@@ -24,3 +27,24 @@ def even_starts(video: float, clip: float, views: int) -> list[float]:
 def frame_times(start: float, seconds: float, frames: int) -> np.ndarray:
     """Seconds of the frames of a clip, `(T,)`."""
     return start + (np.arange(frames) + 0.5) * seconds / frames
+
+
+def spread(pictures: np.ndarray, count: int) -> np.ndarray:
+    """Which frames show the most of a movement, ascending: first the one nearest to their mean, then always the one
+    that is farthest from all chosen. The same movement gives the same poses, however long it is seen and from where on.
+
+    Args:
+        pictures: `(n, ...)`, small ones, the same for the same pose.
+        count: how many; if there are fewer, some are taken again, as evenly as can be.
+    """
+    if len(pictures) <= count:
+        return np.arange(count) * len(pictures) // count
+    flat = pictures.reshape(len(pictures), -1).astype(np.float32)
+    flat = flat - flat.mean(axis=0)
+    chosen = [int((flat**2).sum(axis=1).argmin())]
+    nearest = np.full(len(flat), np.inf, np.float32)
+    while len(chosen) < count:
+        nearest = np.minimum(nearest, ((flat - flat[chosen[-1]]) ** 2).sum(axis=1))
+        nearest[chosen] = -1
+        chosen.append(int(nearest.argmax()))
+    return np.sort(chosen)

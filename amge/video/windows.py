@@ -11,11 +11,18 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from PIL import Image
 
 from amge.errors import VideoError, describe
 from amge.video.frames import MIN_SIDE, Shown
 from amge.video.path import check_fps
 from amge.video.read import read_frames
+from amge.video.sampling import spread as spread_out
+
+RATE = 30
+"""Most frames a second that a clip of the frames that differ most is chosen from."""
+SMALL = (32, 18)
+"""Width and height, in pixels, of what they are compared by."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +49,7 @@ def windows(
     max_side: int = 640,
     progress: Callable[[float, float | None], None] | None = None,
     fps: float | None = None,
+    spread: bool = False,
 ) -> Iterator[Window]:
     """Cuts `source` into clips of exactly `num_frames` frames.
 
@@ -51,6 +59,9 @@ def windows(
     repeats them. The source is decoded once, in order: at most `6 * num_frames + 2` frames are held, however long
     it is, and where these are not all frames, a chosen frame is at most `seconds / (4 * num_frames)` off.
 
+    With `spread` a clip shows the frames that differ most (`amge.video.sampling.spread`), of at most `RATE` a second,
+    which are all held for up to `1.5 * seconds`.
+
     Args:
         source: A video file that FFmpeg can decode, a folder of images of one size (in the order of the numbers in
             their names), or raw video: a uint8 array or tensor (T, H, W, 3). Transparency is shown on white.
@@ -59,6 +70,7 @@ def windows(
         max_side: Larger frames are scaled down to this many pixels on their longer side.
         progress: Called with the seconds decoded so far and those in all, or `None` where these are not known.
         fps: Frames per second of a folder of images, array or tensor; default 30.
+        spread: Whether the frames of a clip are those that differ most, in place of even ones.
 
     Raises:
         VideoError: The input, or an argument, cannot be used; in one line.
@@ -70,7 +82,7 @@ def windows(
             f"num_frames={num_frames}, seconds={seconds}, max_side={max_side}, fps={fps}: num_frames must be at least "
             f"1, max_side at least {MIN_SIDE}, seconds and fps over 0"
         )
-    candidates = _Candidates(num_frames, seconds)
+    candidates = (_All if spread else _Candidates)(num_frames, seconds)
     given, decoded, end = 0, 0, 0.0
 
     def due(now: float) -> Iterator[Window]:
@@ -139,3 +151,33 @@ class _Candidates:
     def _keep(self, indices: list[int]) -> None:
         self.times = [self.times[i] for i in indices]
         self.images = [self.images[i] for i in indices]
+
+
+class _All(_Candidates):
+    """All frames, of at most `RATE` a second."""
+
+    def __init__(self, num_frames: int, seconds: float) -> None:
+        super().__init__(num_frames, seconds)
+        self.small: list[np.ndarray] = []
+
+    def offer(self, shown: Shown) -> bool:
+        if self.times and shown.time - self.times[-1] < 0.9 / RATE:
+            return False
+        image = shown.image()
+        self.times.append(shown.time)
+        self.images.append(image)
+        self.small.append(np.asarray(Image.fromarray(image).resize(SMALL, Image.Resampling.BOX)))
+        return True
+
+    def window(self, start: float, end: float) -> Window:
+        """The frames on screen between `start` and `end` (seconds) that differ most."""
+        times = np.array(self.times)
+        first = max(int(np.searchsorted(times, start + 1e-3, side="right")) - 1, 0)
+        last = max(int(np.searchsorted(times, end - 1e-3)), first + 1)
+        chosen = (first + spread_out(np.stack(self.small[first:last]), self.num_frames)).tolist()
+        frames = np.stack([self.images[i] for i in chosen])
+        return Window(frames, tuple(self.times[i] for i in chosen), start, end)
+
+    def _keep(self, indices: list[int]) -> None:
+        super()._keep(indices)
+        self.small = [self.small[i] for i in indices]

@@ -9,8 +9,9 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from amge.errors import VideoError, describe, one_of
+from amge.errors import one_of
 from amge.skeleton.files import as_skeletons, is_skeletons
+from amge.skeleton.layouts import layout_of
 from amge.skeleton.pose.estimators import ESTIMATORS, PoseEstimator, estimator
 from amge.skeleton.sequence import cut, without_missing
 from amge.skeleton.tracking import Tracker, extent
@@ -20,14 +21,22 @@ LEAST_SEEN = 0.25
 """Share of a clip's frames that a person must be seen in to be reported."""
 
 
+SURE = 0.6
+"""Mean confidence of the joints in the picture from which a pose is believed."""
+LONGEST = 2.0
+"""Length of a limb, in trunks or shoulders, up to which a pose is believed."""
+TRUNK = ("left_shoulder", "right_shoulder", "left_hip", "right_hip")
+LIMBS = (("shoulder", "elbow"), ("elbow", "wrist"), ("hip", "knee"), ("knee", "ankle"))
+
+
 class PersonClip(NamedTuple):
     """One person in one clip."""
 
     start: float
     end: float
     """In seconds."""
-    person: int
-    """Their number, from 0 in the order they appear; the same in all clips of a source."""
+    person: int | None
+    """Their number, from 0 in the order they appear; the same in all clips of a source. None: nobody is seen."""
     weight: float
     """Their mean size in pixels, 0 in frames where they are not seen: the main person's is the largest."""
     keypoints: np.ndarray
@@ -46,8 +55,9 @@ def person_clips(
 ) -> Iterator[PersonClip]:
     """Clips of `num_frames` frames, cut as by `amge.video.windows.windows`, one for each person in each.
 
-    A video is decoded once, in order, and poses are estimated on the chosen frames alone. Persons seen in less than a
-    quarter of a clip's frames are left out of it, unless nobody is seen in more.
+    A video is decoded once, in order, and poses are estimated on the chosen frames alone. Of estimators that come by
+    name, poses that do not look like a person's (`believable`) count as none. Persons seen in less than a quarter of a
+    clip's frames are left out of it, unless nobody is seen in more; a clip without anybody has `person=None`.
 
     Args:
         source: a video, as for `windows`; skeletons, as for `amge.skeleton.files.as_skeletons`. An array or tensor is
@@ -59,23 +69,21 @@ def person_clips(
         fps: frames a second of keypoints, a folder of images or an array; default: what a file says, or 30.
 
     Raises:
-        VideoError: if the source can't be used, or nobody is in it.
+        VideoError: if the source can't be used.
         ValueError: for an unknown pose estimator, or one that does not give poses.
         ImportError: if the estimator's library is not installed.
     """
     if isinstance(pose, str):
         one_of("pose estimator", pose, ESTIMATORS)
-    found = False
     for start, end, persons, frames in _clips(source, num_frames, seconds, pose, progress, fps):
         seen = {number: (clip[..., 2] > 0).any(axis=1).mean() for number, clip in persons.items()}
         least = min(LEAST_SEEN, max(seen.values(), default=0))
-        for number, clip in persons.items():
-            if seen[number] >= least and seen[number] > 0:
-                found = True
-                weight = float(np.mean([extent(frame) for frame in clip]))
-                yield PersonClip(start, end, number, weight, clip, frames)
-    if not found:
-        raise VideoError(f"no person was found in {describe(source)}")
+        there = [number for number, share in seen.items() if share >= least and share > 0]
+        for number in there:
+            clip = persons[number]
+            yield PersonClip(start, end, number, float(np.mean([extent(frame) for frame in clip])), clip, frames)
+        if not there:
+            yield PersonClip(start, end, None, 0.0, np.zeros((num_frames, 1, 3), np.float32), frames)
 
 
 def _clips(
@@ -99,9 +107,32 @@ def _clips(
         if len(joints) > 1:
             raise ValueError(f"a pose estimator must give the same joints always, this one gave {sorted(joints)}")
         for i, persons in zip(new, poses, strict=True):
-            tracker.add(window.times[i], persons)
+            size = window.frames.shape[2], window.frames.shape[1]
+            believed = [not isinstance(pose, str) or believable(person, size) for person in persons]
+            tracker.add(window.times[i], persons[believed])
         yield window.start, window.end, tracker.clip(window.times), window.frames
         tracker.forget(window.end - seconds)
+
+
+def believable(pose: np.ndarray, size: tuple[int, int]) -> bool:
+    """Whether a pose `(V, 3)` in a picture of some width and height is that of a person, by its own word: joints that
+    lie in the picture are sure on average, and no limb is longer than twice the trunk or the shoulders."""
+    inside = ((pose[:, :2] >= 0) & (pose[:, :2] <= size)).all(axis=1)
+    if not inside.any() or pose[inside, 2].mean() < SURE:
+        return False
+    graph = layout_of(len(pose))
+    if graph is None or not {*TRUNK} <= {*graph.names}:
+        return True
+    place = dict(zip(graph.names, pose, strict=True))
+    left, right, low_left, low_right = (place[joint][:2] for joint in TRUNK)
+    body = max(np.linalg.norm(left + right - low_left - low_right) / 2, np.linalg.norm(left - right))
+    limbs = [
+        np.linalg.norm(place[f"{side}_{one}"][:2] - place[f"{side}_{other}"][:2])
+        for side in ("left", "right")
+        for one, other in LIMBS
+        if min(place[f"{side}_{one}"][2], place[f"{side}_{other}"][2]) > SURE
+    ]
+    return not body or max(limbs, default=0) <= LONGEST * body
 
 
 def check_poses(poses: object, frames: int) -> list[np.ndarray]:

@@ -8,7 +8,7 @@ import torch
 
 import amge
 from amge.errors import VideoError
-from amge.results import by_prominence
+from amge.prediction import by_prominence
 from amge.skeleton.layouts import BLAZEPOSE33, COCO17, convert_layout, fit_layout
 from amge.skeleton.pose import estimator, person_clips
 from amge.skeleton.pose.mediapipe import MediaPipe
@@ -76,10 +76,14 @@ def test_passers_by_are_left_out_unless_there_is_nobody_else():
     assert (clip.keypoints[..., 2] > 0).any(axis=1).sum() == 1
 
 
-def test_nobody_is_an_error(model):
-    for call in (lambda: list(person_clips(VIDEO, 8, 1.0, pose())), lambda: model.predict(VIDEO, pose=pose())):
-        with pytest.raises(VideoError, match="no person was found in the ndarray"):
-            call()
+def test_nobody_is_an_answer(model):
+    clips = list(person_clips(VIDEO, 8, 1.0, pose()))
+    assert [(clip.start, clip.person, clip.weight) for clip in clips] == [(0, None, 0), (0.5, None, 0), (1, None, 0)]
+    prediction = model.predict(VIDEO, pose=pose())
+    assert prediction.verdict == "nobody" and prediction.active == [] and prediction.person is None
+    assert set(prediction.values()) == {None} and len(prediction.windows) == 3
+    with pytest.raises(VideoError, match="no person was found in the ndarray"):
+        model.preprocess(VIDEO, pose=pose())
 
 
 @pytest.mark.parametrize("given", [None, 3, [figure(1)], [figure(1)[None, :, :2]] * 2, [np.zeros((1, 17, 3))], "ab"])
@@ -179,7 +183,7 @@ def test_a_pose_holds_while_the_person_is_not_seen(model):
 
 
 def test_who_is_there_longest_is_the_main_person():
-    from amge.results import WindowPrediction
+    from amge.prediction import WindowPrediction
 
     large = [WindowPrediction(0, 1, {}, None, person=0, weight=5.0)]
     small = [WindowPrediction(i, i + 1, {}, None, person=1, weight=2.0) for i in range(3)]

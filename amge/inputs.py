@@ -1,0 +1,93 @@
+"""From whatever a user has to what a model takes, window by window: pictures for video models, joints for others.
+
+Shapes: `B` batch, `P` persons, `T` frames, `V` joints.
+"""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from amge.backbones.contract import Backbone
+from amge.evidence import of_joints, of_pictures
+from amge.prediction import WindowPrediction
+from amge.spec import ModelSpec
+from amge.video.modality import from_rgb
+from amge.video.preprocess import to_clip
+
+if TYPE_CHECKING:
+    from amge.skeleton.pose import PoseEstimator
+    from amge.skeleton.sequence import Skeletons
+
+Source: TypeAlias = "str | Path | np.ndarray | Tensor | Skeletons"
+Progress: TypeAlias = Callable[[float, float | None], None]
+
+HELD_SIDE = 480
+"""Longer side, in pixels, of pictures of which all are held until the best are chosen."""
+
+
+class Input(NamedTuple):
+    """One row of what a model takes, and the prediction to be made from it."""
+
+    given: Tensor | None
+    """None where a pose estimator finds nobody."""
+    window: WindowPrediction
+    """Without probabilities."""
+
+
+def inputs(
+    spec: ModelSpec,
+    backbone: Backbone,
+    source: Source,
+    progress: Progress | None = None,
+    pose: "str | PoseEstimator | None" = None,
+    fps: float | None = None,
+) -> Iterator[Input]:
+    """What a model takes, one row for each window, or for each person in a window; arguments and errors as
+    `MuscleModel.predict_windows`."""
+    if spec.modality == "skeleton":
+        yield from _skeletons(spec, backbone, source, progress, "mediapipe" if pose is None else pose, fps)
+        return
+    if pose is not None:
+        raise ValueError(f"{spec.name} looks at pictures; a pose estimator is for skeleton models")
+    from amge.skeleton.files import SUFFIXES
+    from amge.video.windows import windows  # PyAV, which models on tensors do without
+
+    if isinstance(source, str | Path) and Path(source).suffix.lower() in SUFFIXES:
+        raise ValueError(f"{source} holds keypoints, {spec.name} looks at pictures; take a skeleton model: st-gcn")
+    how = {"spread": True, "max_side": HELD_SIDE} if spec.sampling == "spread" else {}
+    for window in windows(source, spec.frames, spec.seconds, progress=progress, fps=fps, **how):  # type: ignore[arg-type]
+        clip = to_clip(window.frames, spec.size, spec.mean, spec.std, spec.crop)[None]
+        given = torch.cat([from_rgb(clip, modality) for modality in spec.modalities], dim=1)[0]
+        evidence = of_pictures(window.frames, window.end - window.start)
+        yield Input(given, WindowPrediction(window.start, window.end, {}, window.frames, evidence=evidence))
+
+
+def _skeletons(
+    spec: ModelSpec,
+    backbone: Backbone,
+    source: Source,
+    progress: Progress | None,
+    pose: "str | PoseEstimator",
+    fps: float | None,
+) -> Iterator[Input]:
+    from amge.skeleton.layouts import fit_layout
+    from amge.skeleton.pose.persons import person_clips
+    from amge.skeleton.sequence import hold, normalise
+
+    layout, graph = backbone.input_layout, getattr(backbone, "graph", None)
+    slots, joints = (axis if isinstance(axis, int) else 1 for axis in (layout[1], layout[3]))
+    for clip in person_clips(source, spec.frames, spec.seconds, pose, progress, fps):
+        evidence = of_joints(clip.keypoints, clip.end - clip.start, clip.frames)
+        keypoints = None if clip.person is None else clip.keypoints
+        window = WindowPrediction(clip.start, clip.end, {}, clip.frames, clip.person, clip.weight, keypoints, evidence)
+        if clip.person is None:
+            yield Input(None, window)
+            continue
+        person = normalise(hold(fit_layout(clip.keypoints, joints, graph)), graph)
+        given = torch.zeros(slots, *person.shape)
+        given[0] = torch.from_numpy(person)
+        yield Input(given, window)

@@ -1,0 +1,267 @@
+"""What a model says of a video: a mapping of region to probability that knows what it rests on."""
+
+import html
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from amge.evidence import Evidence, Verdict
+from amge.muscles import REGIONS
+
+if TYPE_CHECKING:
+    from pandas import DataFrame  # type: ignore[import-untyped]
+    from PIL.Image import Image
+
+NAMES = {region.id: region.name for region in REGIONS}
+"""For people to read."""
+ROUNDED = 4
+"""Digits of a probability in text."""
+
+
+@dataclass(frozen=True)
+class WindowPrediction:
+    """The prediction for one window of a video."""
+
+    start: float
+    end: float
+    """In seconds."""
+    probabilities: Mapping[str, float | None]
+    """All None where nobody is seen."""
+    frames: np.ndarray | None
+    """The frames that the model, or the pose estimator, looked at, uint8 `(T, H, W, 3)`; None for skeletons given."""
+    person: int | None = None
+    """Whose it is, numbered in the order of appearance; None where the model looks at the whole picture, or nobody is
+    seen."""
+    weight: float = 1.0
+    """Summed over windows it is largest for the main person: their mean size in pixels."""
+    keypoints: np.ndarray | None = None
+    """Of the person, `(T, V, 3)` in pixels of `frames`, in the layout of the pose estimator."""
+    evidence: Evidence | None = None
+    verdict: Verdict = "ok"
+    reasons: tuple[str, ...] = ()
+    """For doubt, in words."""
+
+    def active(self, threshold: float) -> list[str]:
+        """Regions from the threshold up, most likely first."""
+        return [name for name, p in ranked(self.probabilities) if p >= threshold]
+
+
+def ranked(probabilities: Mapping[str, float | None]) -> list[tuple[str, float]]:
+    """Those that are known, most likely first."""
+    return sorted(((name, p) for name, p in probabilities.items() if p is not None), key=lambda item: -item[1])
+
+
+def light(window: WindowPrediction) -> WindowPrediction:
+    """A prediction without its pictures, so that memory does not grow with a video."""
+    return replace(window, frames=None, keypoints=None)
+
+
+def by_prominence(windows: Sequence[WindowPrediction]) -> list[int | None]:
+    """The persons, the one who is seen largest and longest first; `[None]` if the model looks at the whole picture, or
+    nobody is seen."""
+    weights: dict[int | None, float] = defaultdict(float)
+    for window in windows:
+        weights[window.person] += window.weight
+    persons = sorted(weights, key=lambda person: -weights[person])
+    return [person for person in persons if person is not None] or persons
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Prediction(Mapping[str, "float | None"]):
+    """What a model says of a video, or of one person in it: region to probability, the mean over its windows.
+
+    >>> prediction = model.predict("squat.mp4")
+    >>> prediction["quadriceps"], prediction.active, prediction.verdict
+    (0.59, ['hamstring', 'gluteus', 'quadriceps'], 'ok')
+
+    Where nobody is seen, `verdict` is `nobody`, no region is active, and all probabilities are None.
+    """
+
+    probabilities: Mapping[str, float | None]
+    """In the order of the model's labels."""
+    threshold: float
+    """From which a region is active."""
+    windows: tuple[WindowPrediction, ...]
+    """In order of time, without their pictures."""
+    model: str
+    """The name of the model's spec."""
+    source: str | None = None
+    """The path of the video, if it has one."""
+    person: int | None = None
+    """Whose it is, of a skeleton model."""
+    others: "tuple[Prediction, ...]" = ()
+    """The other persons of a skeleton model, the most prominent first."""
+    verdict: Verdict = "ok"
+    """`ok`, `doubtful` or `nobody`."""
+    reasons: tuple[str, ...] = ()
+    """For doubt, in words."""
+
+    def __getitem__(self, region: str) -> float | None:
+        return self.probabilities[region]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.probabilities)
+
+    def __len__(self) -> int:
+        return len(self.probabilities)
+
+    @property
+    def active(self) -> list[str]:
+        """Regions from the threshold up, most likely first."""
+        return [name for name, p in ranked(self.probabilities) if p >= self.threshold]
+
+    @property
+    def persons(self) -> "tuple[Prediction, ...]":
+        """Everybody, the main person first; of a model that looks at the whole picture this alone."""
+        return (replace(self, others=()), *self.others)
+
+    def top(self, count: int = 3) -> list[tuple[str, float]]:
+        """The most likely regions with their probabilities; none where nobody is seen."""
+        return ranked(self.probabilities)[:count]
+
+    def with_threshold(self, threshold: float) -> "Prediction":
+        """The same with another threshold."""
+        others = tuple(other.with_threshold(threshold) for other in self.others)
+        return replace(self, threshold=threshold, others=others)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as `amge predict --json` prints them."""
+        video: dict[str, Any] = {} if self.source is None else {"video": self.source}
+        return video | self._plain()
+
+    def _plain(self) -> dict[str, Any]:
+        persons: dict[str, Any] = {} if self.person is None else {"person": self.person}
+        if self.others:
+            persons["others"] = [other._plain() for other in self.others]
+        return {
+            **persons,
+            "verdict": self.verdict,
+            "reasons": list(self.reasons),
+            "regions": _rounded(self.probabilities),
+            "active": self.active,
+            "windows": [
+                {
+                    "start": round(window.start, 3),
+                    "end": round(window.end, 3),
+                    "verdict": window.verdict,
+                    "reasons": list(window.reasons),
+                    "regions": _rounded(window.probabilities),
+                    "evidence": window.evidence.to_dict() if window.evidence else None,
+                }
+                for window in self.windows
+            ],
+        }
+
+    def to_json(self) -> str:
+        """`to_dict` as text."""
+        return json.dumps({"model": self.model, "threshold": self.threshold} | self.to_dict(), indent=2)
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """One for each person, window and region, as `amge predict --csv` prints them."""
+        for each in self.persons:
+            for window in each.windows:
+                for region, p in window.probabilities.items():
+                    yield {
+                        "video": self.source,
+                        "start": round(window.start, 3),
+                        "end": round(window.end, 3),
+                        "region": region,
+                        "probability": None if p is None else round(p, ROUNDED),
+                        "active": int(p is not None and p >= self.threshold),
+                        "person": window.person,
+                        "verdict": window.verdict,
+                    }
+
+    def to_frame(self) -> "DataFrame":
+        """`rows` as a table of pandas.
+
+        Raises:
+            ImportError: if pandas is not installed.
+        """
+        try:
+            from pandas import DataFrame
+        except ImportError:
+            raise ImportError("to_frame needs pandas: pip install pandas") from None
+        return DataFrame(self.rows())
+
+    def plot(self, title: str | None = None) -> "Image":
+        """The body map, or bars for labels that are no muscle regions.
+
+        Raises:
+            ImportError: if Pillow is not installed.
+        """
+        from amge.viz.bars import bars
+        from amge.viz.body_map import draw
+
+        name = Path(self.source).stem.replace("_", " ") if title is None and self.source else title or ""
+        known = {region: p or 0.0 for region, p in self.items()}
+        return (draw if known.keys() <= NAMES.keys() else bars)(known, None, name, self.threshold)
+
+    @property
+    def title(self) -> str:
+        """Whose prediction it is, for people to read."""
+        video = self.source or "video"
+        return video if self.person is None else f"{video}, person {self.person}"
+
+    def __repr__(self) -> str:
+        known = ", ".join(f"{name} {p:.2f}" for name, p in self.top(5))
+        lines = [f"Prediction of {self.title} by {self.model}"]
+        lines.append(f"verdict: {self.verdict}{''.join(f'; {reason}' for reason in self.reasons)}")
+        if self.verdict != "nobody":
+            lines.append(f"active from {self.threshold}: {', '.join(self.active) or 'none'}")
+            lines.append(f"top: {known}")
+        if len(self.windows) > 1 or self.others:
+            others = f", {len(self.others)} more person(s)" if self.others else ""
+            lines.append(f"{len(self.windows)} window(s){others}")
+        return "\n  ".join(lines)
+
+    def _repr_html_(self) -> str:
+        said = "; ".join((self.verdict, *self.reasons))
+        rows = "".join(
+            f"<tr style='opacity:{1 if p >= self.threshold else 0.45}'><td>{html.escape(name)}</td>"
+            f"<td>{html.escape(NAMES.get(name, ''))}</td>"
+            f"<td><div style='background:#2a9d5c;height:0.8em;width:{120 * p:.0f}px'></div></td><td>{p:.2f}</td></tr>"
+            for name, p in ranked(self.probabilities)
+        )
+        return f"<b>{html.escape(self.title)}</b><br>{html.escape(said)}<table>{rows}</table>"
+
+
+def _rounded(values: Mapping[str, float | None]) -> dict[str, float | None]:
+    return {name: None if value is None else round(value, ROUNDED) for name, value in values.items()}
+
+
+def of_windows(
+    windows: Sequence[WindowPrediction], labels: Sequence[str], threshold: float, model: str, source: str | None = None
+) -> Prediction:
+    """The means over the windows in which somebody is seen: of the main person, with those of the others."""
+    predictions = []
+    for person in by_prominence(windows):
+        own = tuple(light(window) for window in windows if window.person == person)
+        seen = [window for window in own if window.verdict != "nobody"]
+        means: dict[str, float | None] = dict.fromkeys(labels)
+        for label in labels if seen else ():
+            means[label] = sum(window.probabilities[label] or 0.0 for window in seen) / len(seen)
+        verdict, reasons = overall(own)
+        predictions.append(Prediction(means, threshold, own, model, source, person, verdict=verdict, reasons=reasons))
+    return replace(predictions[0], others=tuple(predictions[1:]))
+
+
+def overall(windows: Sequence[WindowPrediction]) -> tuple[Verdict, tuple[str, ...]]:
+    """The verdict on a video: the reasons that hold in half of the windows that somebody is seen in, and how many
+    windows nobody is seen in."""
+    seen = [window for window in windows if window.verdict != "nobody"]
+    if not seen:
+        return "nobody", ("nobody is seen",)
+    counts: dict[str, int] = defaultdict(int)
+    for window in seen:
+        for reason in window.reasons:
+            counts[reason] += 1
+    reasons = [reason for reason, count in counts.items() if 2 * count >= len(seen)]
+    if empty := len(windows) - len(seen):
+        reasons.append(f"nobody is seen in {empty} of {len(windows)} windows")
+    return ("doubtful" if reasons else "ok"), tuple(reasons)
