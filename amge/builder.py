@@ -68,7 +68,7 @@ def build(
             raise ValueError(
                 f"{files} holds a {saved.arch!r}, not a {name!r}; amge.from_pretrained loads it as what it is"
             )
-        return load_checkpoint(files, saved.replace(**overrides), num_classes, strict, device, dtype)
+        return load_checkpoint(files, saved, overrides, num_classes, strict, device, dtype)
     if revision is not None:
         raise ValueError(f"revision={revision!r} is of trained weights; say which with pretrained=")
     if num_classes is not None:

@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 ROOMS = (
-    *("version", "errors", "files", "devices", "results", "metrics", "tokens", "layers"),
+    *("version", "errors", "files", "devices", "results", "metrics", "tokens", "layers", "labels"),
     *("muscles", "heads", "video", "skeleton", "viz", "spec", "synthetic"),
     *("backbones", "fusion", "distill", "registry", "model", "assemble"),
     *("hub", "zoo", "convert", "builder", "data", "paper"),

@@ -172,10 +172,27 @@ def no_weights(name: str) -> str:
         return f"{name!r} learns nothing, so there are no weights of it; amge.build({name!r}) is all of it"
     return (
         f"no trained weights are published for {name!r}; there are {', '.join(PUBLISHED) or 'none'} "
-        f"(amge.list_pretrained()). Train it: amge train --preset tiny --set model={name.split('.')[0]} --data DATA "
-        f"--out RUN (docs/training.md). Or convert a checkpoint of another code base: amge convert SOURCE CHECKPOINT "
-        f"CONFIG OUT, then amge.from_pretrained('OUT') (docs/checkpoints.md). Or pass pretrained='FOLDER' or "
-        f"'owner/name' of a checkpoint on the Hub. amge.build({name!r}) alone builds it untrained"
+        f"(amge.list_pretrained()). Train it: {recipe(name.split('.')[0])} (docs/training.md). Or convert a checkpoint "
+        f"of another code base: amge convert SOURCE CHECKPOINT CONFIG OUT, then amge.from_pretrained('OUT') "
+        f"(docs/checkpoints.md). Or pass pretrained='FOLDER' or 'owner/name' of a checkpoint on the Hub. "
+        f"amge.build({name!r}) alone builds it untrained"
+    )
+
+
+def recipe(arch: str) -> str:
+    """How to train a model: the command of a preset that is fit for it, and what it needs."""
+    spec = MODELS[arch]()
+    if "tiny" in arch.split("-"):
+        return (
+            f"amge train --preset tiny --set model={arch} --data CLIPS --out RUN, minutes on a CPU for rendered clips"
+        )
+    if spec.modality == "skeleton":
+        return f"python -m amge.recipes st-gcn --model {arch} --data OPEN_EXERCISE --out RUN, from poses on a CPU"
+    if spec.backbone == "timm-frames":
+        return f"amge train --preset open-exercise --set model={arch} --data OPEN_EXERCISE --out RUN, on a GPU"
+    start = "" if spec.backbone == "mvitv2" else " --set init=null"
+    return (
+        f"amge train --preset paper --set model={arch}{start} --data MUSCLEMAP136 --out RUN, from real videos on GPUs"
     )
 
 

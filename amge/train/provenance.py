@@ -71,15 +71,17 @@ def commit() -> str | None:
         return None
 
 
-def provenance(config: TrainConfig, teacher: str | None) -> dict[str, Any]:
+def provenance(config: TrainConfig, teacher: str | None, start: str | None = None) -> dict[str, Any]:
     """What a checkpoint says of how it was trained: a spec's `provenance`.
 
     Args:
         config: of the run.
         teacher: modality of the teacher that it learned from, and how, if there was one.
+        start: what it started from and kept of it; None: the config's `init` says it.
     """
-    taught = f"one on {teacher} taught it, in training alone; it is not in this checkpoint" if teacher else "none"
-    init = {"init": Path(config.init).name} if config.init else {}
+    who = "the weights that it started from" if config.teacher == "self" else "one"
+    taught = f"{who} on {teacher} taught it, in training alone; it is not in this checkpoint" if teacher else "none"
+    init = {"init": start or Path(config.init).name} if config.init else {}
     data = [
         (source["name"], source.get("licence", LICENCES.get(source["name"])))
         for source in config.data
