@@ -100,7 +100,8 @@ def load(
             limits = times * weights.elements + numbers, times * len(weights.tensors) + tensors
             rebuilt, model, rows = outline(spec, *limits)
             stored = rows
-            if (spec.labels, spec.head_args) != (saved.labels, saved.head_args):
+            before, now = (json.dumps([each.labels, each.head_args]) for each in (saved, spec))  # in their order
+            if before != now:
                 stored = outline(saved, *limits).rows
         except ValueError as error:
             reason = (str(error).splitlines() or ["a part refuses its arguments"])[0][:2000]
@@ -114,7 +115,9 @@ def load(
             if any(key.startswith("backbone.") for key in unfit):
                 hint = ""
             elif unknown := [label for label in spec.labels if label not in saved.labels]:
-                hint = f"; the weights have no label {listed(unknown)}{hint}, reset_head of a loaded model its whole head"
+                hint = (
+                    f"; the weights have no label {listed(unknown)}{hint}, reset_head of a loaded model its whole head"
+                )
             raise ValueError(f"{files} does not fit {spec.name!r}: {'; '.join(refused[:3])}{more}{hint}")
         if unfit:
             model = assemble(spec.untrained().replace(licence=spec.licence))
@@ -158,7 +161,7 @@ def unfitting(
     unfit = weights.unfit({**own, **like})
     unfit |= {key: text for key, text in moves.fresh.items() if key in own and key not in unfit}
     some = moves.partial - unfit.keys()
-    for key in unfit.keys() & moves.moved.keys() & weights.tensors.keys() | some:
+    for key in some:
         here, there = tuple(own[key].shape), weights.tensors[key].shape
         lacks = f"{key} has no row for {listed(moves.lacking[key])}"
         unfit[key] = f"{key} is {there}, the model has {here}" if here != there else lacks

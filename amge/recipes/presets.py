@@ -50,14 +50,16 @@ def tiny(root: str) -> TrainConfig:
 
 
 def finetune(root: str) -> TrainConfig:
-    """Trained weights, whole, on videos and labels of your own: one stage, no teacher, minutes on a CPU."""
+    """Trained weights, whole, on videos and labels of your own: one stage, no teacher, minutes on a CPU. The encoder of
+    single frames stays as it is."""
     return TrainConfig(
         model="transm3e-lite",
         data=({"name": "folder", "root": root},),
         init="pretrained",
         labels="own",
         teacher="none",
-        epochs=(0, 12),
+        freeze=("backbone.encoder",),
+        epochs=(0, 8),
         batch_size=4,
         clips=1,
         lr=(3e-4, 3e-4),

@@ -77,7 +77,10 @@ class Training(L.LightningModule):
         self.lr, self.weight_decay, self.warmup, self.steps, self.clips = lr, weight_decay, warmup, steps, clips
         known = dict(model.named_modules())
         if unknown := [name for name in frozen if name not in known]:
-            raise ValueError(f"there is no part {unknown[0]!r} to freeze; parts are {', '.join(list(known)[1:8])}, ...")
+            raise ValueError(
+                f"there is no part {unknown[0]!r} to freeze; parts are {', '.join(list(known)[1:8])}, ...; freeze=[]"
+                " trains all"
+            )
         self.frozen = [known[name].requires_grad_(False) for name in frozen]
         spared = model.no_weight_decay()
         matrices = {name for name, parameter in model.named_parameters() if parameter.ndim > 1}

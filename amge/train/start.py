@@ -67,7 +67,8 @@ def initialise(model: MuscleModel, init: str, name: str) -> str:
     check_init(init, name)
     files = files_of(init, name)
     saved = spec_of(files)
-    said = saved.name if saved.tag else Path(init).name if Path(init).expanduser().is_dir() else init
+    place = name if init == "pretrained" else init
+    said = saved.name if saved.tag else Path(place).name if Path(place).expanduser().is_dir() else place
     return start_from(model, load(files, saved), f"{said} ({saved.licence})" if saved.licence else said)
 
 
