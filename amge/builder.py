@@ -47,7 +47,8 @@ def build(
         token: of the Hub; see `from_pretrained`.
         cache_dir: of the Hub; see `from_pretrained`.
         local_files_only: never use the network.
-        overrides: fields of `ModelSpec` to replace. With `pretrained`, the weights must still fit.
+        overrides: fields of `ModelSpec` to replace. With `pretrained`, the weights must still fit; rows of `labels` in
+            another order go with their names.
 
     Raises:
         ValueError: for an unknown name, field or part, or if there are no weights that fit, or they may not be read.

@@ -56,7 +56,8 @@ def from_pretrained(
             `class_0`, `class_1`, ...; a warning lists the tensors that went.
         strict: every tensor of the model must be in the checkpoint and the other way round. If False, those of the
             backbone must be; others that do not fit, as with other `labels`, `fusion` or `tokens`, stay fresh or are
-            left out, and a warning lists them.
+            left out, and a warning lists them. Rows of labels go with their names, see `amge.labels`: `labels` in
+            another order always fit.
         device: to load to; default: torch's default device.
         dtype: of floating-point weights, such as `torch.bfloat16`; default: that of the model, float32.
         token: of the Hub; default: that of `hf auth login` or `HF_TOKEN`.

@@ -182,18 +182,16 @@ def no_weights(name: str) -> str:
 def recipe(arch: str) -> str:
     """How to train a model: the command of a preset that is fit for it, and what it needs."""
     spec = MODELS[arch]()
+    preset, data, needs = "paper", "MUSCLEMAP136", "from real videos, on GPUs"
     if "tiny" in arch.split("-"):
-        return (
-            f"amge train --preset tiny --set model={arch} --data CLIPS --out RUN, minutes on a CPU for rendered clips"
-        )
-    if spec.modality == "skeleton":
-        return f"python -m amge.recipes st-gcn --model {arch} --data OPEN_EXERCISE --out RUN, from poses on a CPU"
-    if spec.backbone == "timm-frames":
-        return f"amge train --preset open-exercise --set model={arch} --data OPEN_EXERCISE --out RUN, on a GPU"
-    start = "" if spec.backbone == "mvitv2" else " --set init=null"
-    return (
-        f"amge train --preset paper --set model={arch}{start} --data MUSCLEMAP136 --out RUN, from real videos on GPUs"
-    )
+        preset, data, needs = "tiny", "CLIPS", "minutes on a CPU, from rendered clips"
+    elif spec.modality == "skeleton":
+        preset, data, needs = "open-exercise", "OPEN_EXERCISE", "from the poses of photographs, on a CPU"
+    elif spec.backbone == "timm-frames":
+        preset, data, needs = "open-exercise", "OPEN_EXERCISE", "from photographs, on a GPU"
+    fits = preset == "tiny" or spec.backbone == {"paper": "mvitv2", "open-exercise": "timm-frames"}[preset]
+    start = "" if fits else " --set init=null"
+    return f"amge train --preset {preset} --set model={arch}{start} --data {data} --out RUN, {needs}"
 
 
 def is_name(model: str) -> bool:

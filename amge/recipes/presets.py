@@ -54,6 +54,7 @@ def finetune(root: str) -> TrainConfig:
     single frames stays as it is."""
     return TrainConfig(
         model="transm3e-lite",
+        overrides={"pairing": 1},
         data=({"name": "folder", "root": root},),
         init="pretrained",
         labels="own",

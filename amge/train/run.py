@@ -183,9 +183,10 @@ class Run:
         model, init, came = assemble(spec), config.init, []
         if init and (start is None or init not in NETWORKS):
             came.append(initialise(model, init, config.model))
-            init = None if init in NETWORKS else came[0].removeprefix("starts from ")
+            froze = f"; frozen {', '.join(config.freeze)}" * bool(config.freeze)
+            init = None if init in NETWORKS else came[0].removeprefix("starts from ") + froze
         if start:
-            came.append(start_from(model, start))
+            came.append(start_from(model, start, rest="as before" if came else "fresh"))
         came = [*(came or ["starts from random weights"]), f"frozen {', '.join(config.freeze) or 'nothing'}"]
         taught = f"`{spec.auxiliary}` (`{spec.distill}`)" if teacher else None
         model.spec = spec = spec.replace(metrics={}, provenance=provenance(config, taught, init))

@@ -72,13 +72,14 @@ def initialise(model: MuscleModel, init: str, name: str) -> str:
     return start_from(model, load(files, saved), f"{said} ({saved.licence})" if saved.licence else said)
 
 
-def start_from(model: MuscleModel, trained: MuscleModel, name: str = "the stage before") -> str:
-    """Copy everything that both models have, rows of labels by their names; what is left keeps its fresh weights.
+def start_from(model: MuscleModel, trained: MuscleModel, name: str = "the stage before", rest: str = "fresh") -> str:
+    """Copy everything that both models have, rows of labels by their names; what is left keeps its weights.
 
     Args:
         model: to fill.
         trained: to take from.
         name: of that, for people.
+        rest: what to call what is left.
 
     Returns:
         what is kept and what is fresh, a line.
@@ -102,7 +103,7 @@ def start_from(model: MuscleModel, trained: MuscleModel, name: str = "the stage 
             f"start from; it is another network"
         )
     model.load_state_dict(shared, strict=False)
-    return report(name, own, shared, moves, theirs)
+    return report(name, own, shared, moves, theirs, rest)
 
 
 def labelled(model: MuscleModel) -> Rows:
@@ -112,7 +113,12 @@ def labelled(model: MuscleModel) -> Rows:
 
 
 def report(
-    name: str, own: Iterable[str], kept: Container[str], moves: Move | None = None, there: Iterable[str] = ()
+    name: str,
+    own: Iterable[str],
+    kept: Container[str],
+    moves: Move | None = None,
+    there: Iterable[str] = (),
+    rest: str = "fresh",
 ) -> str:
     """What a model has of the weights that it starts from.
 
@@ -122,6 +128,7 @@ def report(
         kept: those that are not fresh.
         moves: of rows.
         there: tensors of the weights.
+        rest: what to call parts that have nothing of them.
     """
     moves = moves or Move()
     own, lines = list(own), []
@@ -140,9 +147,9 @@ def report(
         stays = len(moves.moved[rows]) - len(moves.lacking[rows])
         news = f", those of {listed(moves.lacking[rows])} are fresh" if moves.lacking[rows] else ""
         gone = f", {len(moves.left[rows])} of the weights are not used" if moves.left[rows] else ""
-        lines.append(f"keeps {stays} rows of {p} by their labels{news}{gone}")
+        lines.append(f"keeps {stays} of {len(moves.moved[rows])} rows of {p} by their labels{news}{gone}")
     if fresh:
-        lines.append(f"fresh {', '.join(fresh)}")
+        lines.append(f"{rest} {', '.join(fresh)}")
     if unused := list(dict.fromkeys(part[key] for key in there if part[key] not in parts)):
         lines.append(f"does not use {', '.join(unused)}")
     return f"starts from {name}: {'; '.join(lines)}"
