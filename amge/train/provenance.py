@@ -1,5 +1,6 @@
 """What made a run: written into its folder, so that a result can be made again."""
 
+import dataclasses
 import json
 import platform
 import subprocess
@@ -120,6 +121,8 @@ def claim(folder: Path, config: dict[str, Any], data: str, start: bool = True) -
         known = json.loads(path.read_text())
         starts = known["starts"]
         before, now = ({**each, "data": [without_root(s) for s in each["data"]]} for each in (known["config"], config))
+        defaults = {each.name: each.default for each in dataclasses.fields(TrainConfig)}
+        before = {name: before.get(name, defaults.get(name)) for name in before | now}  # an older version wrote fewer
         changed = sorted(name for name in before | now if name not in FREE and before.get(name) != now.get(name))
         changed += ["data"] * (known["data"] != data and "data" not in changed)
         if changed:

@@ -1,6 +1,7 @@
 """Fine-tuning: what a run starts from, keeps and says; labels of one's own."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -89,6 +90,19 @@ def test_a_resumed_run_says_from_where(clips, start, tmp_path, capsys, monkeypat
     assert "starts from" not in said and "keeps backbone" in model.spec.provenance["init"]
     train(made, tmp_path)
     assert f"student: done, taken from {tmp_path / 'student'}" in capsys.readouterr().out
+
+
+def test_a_run_of_an_older_version_goes_on(clips, start, tmp_path):
+    made = tune(
+        clips, start, epochs=(0, 1), labels="model", teacher="auto", overrides={"labels": CLASSES, "distill": None}
+    )
+    train(made, tmp_path)
+    run = json.loads((tmp_path / "run.json").read_text())
+    del run["config"]["labels"], run["config"]["teacher"]
+    (tmp_path / "run.json").write_text(json.dumps(run))
+    train(made, tmp_path)
+    with pytest.raises(ValueError, match=r"another teacher \('auto' there, 'none' here\)"):
+        train(replace(made, teacher="none"), tmp_path)
 
 
 def test_the_start_teaches_itself(clips, start, tmp_path):
