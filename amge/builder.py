@@ -50,7 +50,8 @@ def build(
         token: of the Hub; see `from_pretrained`.
         cache_dir: of the Hub; see `from_pretrained`.
         local_files_only: never use the network.
-        overrides: fields of `ModelSpec` to replace. With `pretrained`, the weights must still fit.
+        overrides: fields of `ModelSpec` to replace. With `pretrained`, the weights must still fit; rows of `labels` in
+            another order go with their names.
 
     Raises:
         ValueError: for an unknown name, field or part, or if there are no weights that fit, or they may not be read.
@@ -72,7 +73,7 @@ def build(
             raise ValueError(
                 f"{files} holds a {saved.arch!r}, not a {name!r}; amge.from_pretrained loads it as what it is"
             )
-        return load_checkpoint(files, saved.replace(**overrides), num_classes, strict, device, dtype)
+        return load_checkpoint(files, saved, overrides, num_classes, strict, device, dtype)
     if revision is not None:
         raise ValueError(f"revision={revision!r} is of trained weights; say which with pretrained=")
     if num_classes is not None:

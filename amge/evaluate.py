@@ -17,7 +17,7 @@ from amge.data.batch import collate, inputs, mean_of_views
 from amge.data.clips import Clips
 from amge.data.sample import SPLITS, Sample
 from amge.files import whole
-from amge.metrics import average_precisions, bootstrap, calibration, f1_scores, mean_average_precision
+from amge.metrics import FEW, average_precisions, bootstrap, calibration, f1_scores, mean_average_precision
 from amge.model import MuscleModel
 from amge.video.flow_cache import FlowCache
 
@@ -103,7 +103,8 @@ def predictions(
 
 
 def report(found: Predictions, threshold: float, resamples: int = RESAMPLES) -> dict[str, Any]:
-    """Figures by split, plain values: mAP in percent with its bootstrap interval, average precision of each region
+    """Figures by split, plain values: mAP in percent with its bootstrap interval (`few`: it is of too few samples to be
+    trusted), average precision of each region
     (None where it does not occur), F1 at the threshold, calibration error; and the means `val_a` and `test_a` of seen
     and unseen.
 
@@ -123,6 +124,7 @@ def report(found: Predictions, threshold: float, resamples: int = RESAMPLES) -> 
             "samples": len(targets),
             "mAP": round(100 * mean_average_precision(targets, probabilities), 2),
             "mAP_95": [round(100 * bound, 2) for bound in bootstrap(targets, probabilities, resamples)],
+            "few": len(targets) < FEW,
             "f1_micro": round(100 * f1["micro"], 2),
             "f1_macro": round(100 * f1["macro"], 2),
             "calibration_error": round(calibration(targets, probabilities)[1], 4),
@@ -147,11 +149,14 @@ def tables(figures: dict[str, Any]) -> Iterable[Table]:
         by_split.add_column(column, justify="left" if column == "split" else "right")
     for split, each in splits.items():
         low, high = each["mAP_95"]
+        few = each.get("few", False)
+        if few:
+            by_split.caption = f"* of fewer than {FEW} videos: not to be trusted"
         by_split.add_row(
             split,
             str(each["samples"]),
             f"{each['mAP']:.1f}",
-            f"{low:.1f}–{high:.1f}",
+            f"{low:.1f}–{high:.1f}{'*' * few}",
             f"{each['f1_micro']:.1f}",
             f"{each['f1_macro']:.1f}",
             f"{each['calibration_error']:.3f}",

@@ -7,6 +7,9 @@ from itertools import islice
 
 import numpy as np
 
+FEW = 30
+"""Samples below which an interval of the bootstrap is too narrow to be trusted: they are drawn from too few."""
+
 
 def check(targets: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Both as arrays.
@@ -66,7 +69,7 @@ def bootstrap(
 
     Drawn twice, a sample makes its region easier to find, so that the draws lie too high: the interval is theirs
     mirrored at the value itself, kept within 0..1, and reaches to that value at least. Draws in which no region occurs
-    are left out.
+    are left out. Of fewer than `FEW` samples it says little.
 
     Args:
         targets: multi-hot `(n, K)`.

@@ -18,6 +18,7 @@ from amge.errors import VideoError, describe
 from amge.evidence import Evidence, is_unsure, judge, with_detector, with_persons
 from amge.heads.person import PersonHead
 from amge.inputs import Input, Source, inputs
+from amge.labels import move, rows_of, take
 from amge.layers.checkpointing import set_grad_checkpointing
 from amge.layers.module import Module
 from amge.prediction import Prediction, WindowPrediction, by_prominence, light, of_windows
@@ -156,13 +157,15 @@ class MuscleModel(Module):
         """
         set_grad_checkpointing(self, enable)
 
-    def reset_head(self, num_classes: int, labels: Sequence[str] | None = None) -> None:
-        """Replace the head by a fresh one of the same kind for other classes; the rest keeps its weights.
+    def reset_head(self, num_classes: int, labels: Sequence[str] | None = None, keep: bool = False) -> None:
+        """Replace the head by a fresh one of the same kind for other classes; the rest keeps its weights. Where each
+        token is a class (`class-aligned`), the tokens are the head.
 
         Args:
             num_classes: `K`.
             labels: what each logit stands for; default `class_0`, `class_1`, ... The model's spec takes them, and drops
                 tag and metrics, which were those of the old classes.
+            keep: whether labels that both heads have keep their rows, by name.
 
         Raises:
             ValueError: if there is not one label for each class, the head can't have so many, or the model was put
@@ -177,9 +180,19 @@ class MuscleModel(Module):
         spec = self._spec().untrained().replace(labels=labels, licence=self._spec().licence)
         like = self._like()
         head = make_head(spec, self.backbone, self.fusion)
+        rows = rows_of(self, self._spec().labels)
+        trained = {key: value.clone() for key, value in self.state_dict().items() if keep and key in rows.named}
         self.head = head.to(like.device, like.dtype).train(self.training)
         self.spec = spec
         self.remember_random_head()
+        own, moves = self.state_dict(), move(rows, new := rows_of(self, labels))
+        for key in new.named:
+            if key.startswith("bank."):
+                nn.init.trunc_normal_(own[key], std=0.02)
+            elif key.startswith("fusion."):
+                self.get_submodule(key.rpartition(".")[0]).reset_parameters()  # type: ignore[operator]
+        for key in trained.keys() & own.keys() - moves.fresh.keys():
+            own[key].copy_(take(trained[key], moves.moved.get(key, range(len(trained[key]))), own[key]))
 
     def forward(self, clip: Tensor) -> Tensor:
         """A normalised clip `(B, 3, T, H, W)` to logits `(B, K)`.

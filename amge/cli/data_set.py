@@ -42,7 +42,7 @@ class DataSet:
         from amge.data.datasets import load_samples, takes
 
         any_labels = {"labels": labels} if labels and takes(self.name, "labels") else {}
-        return load_samples(self.name, self.root, **self.options, **any_labels)
+        return load_samples(self.name, self.root, **{**self.options, **any_labels})
 
 
 def named(
@@ -56,10 +56,17 @@ def named(
     manifest: Annotated[Path | None, typer.Option(help="CSV or JSON file of videos and labels.")] = None,
     table: Annotated[Path | None, typer.Option(help="CSV or JSON file of activities and their regions.")] = None,
     lists: Annotated[Path | None, typer.Option(help="Folder of the official MuscleMap list files.")] = None,
+    labels: Annotated[
+        str | None,
+        typer.Option(help="Of `folder`, if no muscle regions: names separated by commas, or `own` for any that occur."),
+    ] = None,
     unseen: Annotated[str | None, typer.Option(help="Unseen activities, separated by commas.")] = None,
     allow_pickle: Annotated[bool, typer.Option("--allow-pickle", help="Open list files that are pickles.")] = False,
 ) -> DataSet:
     options: dict[str, Any] = {"manifest": manifest, "table": table, "lists": lists, "allow_pickle": allow_pickle}
+    if labels is not None:
+        names = [word.strip() for word in labels.split(",") if word.strip()]
+        options["labels"] = labels if labels == "own" else names
     if unseen is not None:
         options["unseen"] = [word.strip() for word in unseen.split(",") if word.strip()]
     return DataSet(name, root, {key: value for key, value in options.items() if value not in (None, False)})

@@ -17,7 +17,7 @@ out = Console()
 
 def train(
     config: Annotated[Path | None, typer.Argument(help="YAML file of the run.")] = None,
-    preset: Annotated[str | None, typer.Option(help="A run by name: paper, open-exercise, tiny.")] = None,
+    preset: Annotated[str | None, typer.Option(help="A run by name: paper, open-exercise, tiny, finetune.")] = None,
     data: Annotated[Path | None, typer.Option(help="Folder of the data of a preset.")] = None,
     run: Annotated[Path | None, typer.Option("--out", help="Run folder; run again to go on after a cut.")] = None,
     change: Annotated[

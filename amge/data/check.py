@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import asdict, dataclass
+from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -76,10 +77,12 @@ class Report:
 
 def counts(samples: Iterable[Sample]) -> tuple[dict[str, int], dict[str, int], dict[str, dict[str, int]]]:
     """Samples and activities in each split, and samples of each region in each; regions in the order of `REGION_IDS`,
-    then others by name."""
+    then others by name. Where all are others, these alone."""
     samples = list(samples)
     found = {region for sample in samples for region in sample.regions}
-    labels = [*REGION_IDS, *sorted(found - set(REGION_IDS))]
+    labels = sorted(found - set(REGION_IDS))
+    if found & set(REGION_IDS) or not found:
+        labels = [*REGION_IDS, *labels]
     number = dict.fromkeys(SPLITS, 0)
     activities: dict[str, set[str]] = {split: set() for split in SPLITS}
     regions = {label: dict.fromkeys(SPLITS, 0) for label in labels}
@@ -130,6 +133,9 @@ def check(samples: Sequence[Sample], workers: int = 1, progress: Callable[[int, 
         if reason:
             broken.append(Broken(sample.id, sample.split, reason))
     splits, activities, regions = counts(samples)
+    for name in regions.keys() - set(REGION_IDS):
+        if close := get_close_matches(name, REGION_IDS, n=1, cutoff=0.8):
+            warnings.append(f"label {name} is no muscle region, is {close[0]} meant?")
     warnings += [f"region {name} is in no training sample" for name, row in regions.items() if _untrained(row)]
     return Report(
         fingerprint(samples),

@@ -104,9 +104,10 @@ def synthetic(root: Path) -> list[Sample]:
 
 @register_dataset("folder")
 def folder(
-    root: Path, manifest: str | Path | None = None, table: Any = None, labels: Sequence[str] = REGION_IDS
+    root: Path, manifest: str | Path | None = None, table: Any = None, labels: Sequence[str] | str = REGION_IDS
 ) -> list[Sample]:
-    """Videos of your own: a folder with a manifest in it, or the manifest itself; see `amge.data.manifest`."""
+    """Videos of your own: a folder with a manifest in it, or the manifest itself; see `amge.data.manifest`. `labels`
+    are the names there are, or `own`, any."""
     from amge.data.manifest import read_folder, read_manifest
 
     if root.is_file():

@@ -27,6 +27,9 @@ MANIFEST = "manifest.csv"
 NAMES = ("labels.csv", "labels.json", MANIFEST, "manifest.json")
 """What `read_folder` looks for, in this order."""
 
+OWN = "own"
+"""In place of labels: whatever names there are."""
+
 Table = Mapping[str, Sequence[str]]
 """Names of activities to their regions."""
 
@@ -44,7 +47,7 @@ def read_manifest(
     path: str | Path,
     table: Table | str | Path | None = None,
     root: str | Path | None = None,
-    labels: Sequence[str] = REGION_IDS,
+    labels: Sequence[str] | str = REGION_IDS,
 ) -> list[Sample]:
     """The samples that a CSV or JSON file lists. Whether their videos exist is left to `amge.data.check`.
 
@@ -52,7 +55,7 @@ def read_manifest(
         path: a CSV file with a header, or JSON: a list of objects.
         table: regions of each activity, or a file that `read_table` takes.
         root: the folder that paths in the file start from; its own folder if left out.
-        labels: the regions there are.
+        labels: the regions there are; or `own`: names of your own, any.
 
     Returns:
         the samples in the order of the file. A row without `split` is of `train`, one without `id` is called like its
@@ -74,7 +77,7 @@ def read_folder(
     folder: str | Path,
     labels_csv: str | Path | None = None,
     table: Table | str | Path | None = None,
-    labels: Sequence[str] = REGION_IDS,
+    labels: Sequence[str] | str = REGION_IDS,
 ) -> list[Sample]:
     """A folder of videos with a manifest in it: `labels_csv`, or the first of `NAMES` that is there.
 
@@ -159,7 +162,7 @@ def _check_columns(where: str, names: Iterable[str], labelled: bool) -> None:
         raise ValueError(f"{where}: column 'regions' is missing, or 'activity' with a table; there is {there}")
 
 
-def to_sample(row: Row, root: Path, table: Table | None, labels: Sequence[str] = REGION_IDS) -> Sample:
+def to_sample(row: Row, root: Path, table: Table | None, labels: Sequence[str] | str = REGION_IDS) -> Sample:
     """What a row means.
 
     Raises:
@@ -201,7 +204,7 @@ def _seconds(values: dict[str, Any], name: str) -> float | None:
     return seconds
 
 
-def _regions(values: dict[str, Any], table: Table | None, labels: Sequence[str]) -> tuple[str, ...]:
+def _regions(values: dict[str, Any], table: Table | None, labels: Sequence[str] | str) -> tuple[str, ...]:
     if "regions" in values:
         given = values["regions"]
         if isinstance(given, str) and given.startswith("["):
@@ -217,10 +220,19 @@ def _regions(values: dict[str, Any], table: Table | None, labels: Sequence[str])
     return tuple(table[match_activity(str(values["activity"]), table)])
 
 
-def checked_regions(names: Iterable[str], labels: Sequence[str] = REGION_IDS) -> tuple[str, ...]:
-    """The names, if all are among `labels` and none is there twice; otherwise a `ValueError`."""
-    regions = tuple(one_of("muscle region", name, labels) for name in names)
-    if twice := [name for name in labels if regions.count(name) > 1]:
+def checked_regions(names: Iterable[str], labels: Sequence[str] | str = REGION_IDS) -> tuple[str, ...]:
+    """The names, if all are among `labels`, or these are `own`, and none is there twice; otherwise a `ValueError`."""
+    regions = tuple(names)
+    if isinstance(labels, str):
+        one_of("kind of labels", labels, (OWN,))
+        if wrong := [name for name in regions if not isinstance(name, str) or not name]:
+            raise ValueError(f"a label is a name, not {wrong[0]!r}")
+    else:
+        try:
+            regions = tuple(one_of("muscle region", name, labels) for name in regions)
+        except ValueError as error:
+            raise ValueError(f"{error}; for names that are no muscles say labels='own' (--labels own)") from None
+    if twice := [name for name in dict.fromkeys(regions) if regions.count(name) > 1]:
         raise ValueError(f"muscle region {twice[0]!r} is given twice")
     return regions
 
@@ -239,7 +251,7 @@ def check_ids(rows: Sequence[Row], samples: Sequence[Sample]) -> None:
         first[sample.id] = row.where
 
 
-def read_table(path: str | Path, labels: Sequence[str] = REGION_IDS) -> dict[str, tuple[str, ...]]:
+def read_table(path: str | Path, labels: Sequence[str] | str = REGION_IDS) -> dict[str, tuple[str, ...]]:
     """The regions of activities, from a CSV file with the columns `activity` and `regions`, or from a JSON object.
 
     Raises:

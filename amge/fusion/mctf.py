@@ -145,6 +145,8 @@ class MCTF(Module):
         self.norm_main, self.norm_receiver = norm(), norm()
         self.attention = _MixedAttention(dim, num_heads, scale, dropout, attentions, reshuffle=official)
         self.norm = norm()
+        norms = [f"{name}.{key}" for name in ("norm_main", "norm_receiver", "norm") for key in ("weight", "bias")]
+        self.token_rows = None if official else tuple(norms) if token_affine else ()
         self.mlp = nn.Sequential(nn.Linear(dim, hidden), nn.GELU(), nn.Linear(hidden, dim))
 
     def forward(self, main: Tensor, receiver: Tensor) -> Tensor:

@@ -3,6 +3,8 @@
 Shapes: `B` batch, `M` tokens, `C` channels, `K` classes.
 """
 
+from collections.abc import Sequence
+
 from torch import Tensor
 
 from amge.layers.module import Module
@@ -20,6 +22,8 @@ class ClassAligned(Module):
         ValueError: if there is not one token for each class, or the tokens are normed.
     """
 
+    aligned = True
+
     def __init__(self, num_classes: int, num_tokens: int | None = None, normed: bool = False) -> None:
         super().__init__()
         if normed:
@@ -34,6 +38,10 @@ class ClassAligned(Module):
                 f"classes; set tokens={num_classes}, or take head='mean', which takes any number"
             )
         self.num_classes = num_classes
+
+    def rows(self, labels: Sequence[str]) -> dict[str, tuple[str, ...]]:
+        """None of its own, the tokens are; see `amge.labels`."""
+        return {}
 
     def forward(self, tokens: Tensor) -> Tensor:
         """`(B, K, C)` to `(B, K)`."""

@@ -3,6 +3,8 @@
 Shapes: `B` batch, `M` tokens, `C` channels, `K` labels.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -29,6 +31,10 @@ class Constant(Module):
             raise ValueError(f"probability must lie in 0..1, got {probability}")
         self.num_classes = num_classes
         self.probability = probability
+
+    def rows(self, labels: Sequence[str]) -> dict[str, tuple[str, ...]]:
+        """None; see `amge.labels`."""
+        return {}
 
     def forward(self, tokens: Tensor) -> Tensor:
         """`(B, M, C)` to logits `(B, K)`."""

@@ -3,6 +3,8 @@
 Shapes: `B` batch, `M` tokens, `C` channels, `K` classes.
 """
 
+from collections.abc import Sequence
+
 from torch import Tensor
 
 from amge.heads.mean import MeanTokens
@@ -37,6 +39,11 @@ class DeiT(Module):
         self.num_classes = num_classes
         self.main = MeanTokens(in_channels // 2, num_classes, dropout)
         self.distillation = MeanTokens(in_channels // 2, num_classes, dropout)
+
+    def rows(self, labels: Sequence[str]) -> dict[str, tuple[str, ...]]:
+        """Which tensors have a row for each label; see `amge.labels`."""
+        branches = {"main": self.main, "distillation": self.distillation}
+        return {f"{name}.{key}": names for name, part in branches.items() for key, names in part.rows(labels).items()}
 
     def branches(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """`(B, M, 2C)` to the logits `(B, K)` of each classifier, to learn the labels and the teacher."""

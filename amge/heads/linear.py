@@ -3,6 +3,8 @@
 Shapes: `B` batch, `M` tokens, `C` channels, `K` classes.
 """
 
+from collections.abc import Sequence
+
 from torch import Tensor, nn
 
 from amge.layers.module import Module
@@ -30,6 +32,10 @@ class Linear(Module):
         self.num_classes = num_classes
         self.dropout = nn.Dropout(dropout)
         self.projection = nn.Linear(num_tokens * in_channels, num_classes)
+
+    def rows(self, labels: Sequence[str]) -> dict[str, tuple[str, ...]]:
+        """Which tensors have a row for each label; see `amge.labels`."""
+        return dict.fromkeys(("projection.weight", "projection.bias"), tuple(labels))
 
     def forward(self, tokens: Tensor) -> Tensor:
         """`(B, M, C)`, or pooled features `(B, C)` where `M` is 1, to `(B, K)`."""

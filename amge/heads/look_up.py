@@ -59,8 +59,13 @@ class LookUp(Module):
                 one_of("region of the look-up table", region, labels)
         self.num_classes = len(labels)
         self.hard = hard
+        self.activities = tuple(activities)
         self.classifier = MeanTokens(in_channels, len(activities), dropout)
         self.register_buffer("table", torch.tensor(table), persistent=False)
+
+    def rows(self, labels: Sequence[str]) -> dict[str, tuple[str, ...]]:
+        """Which tensors have a row for each activity, whatever the labels; see `amge.labels`."""
+        return {f"classifier.{key}": names for key, names in self.classifier.rows(self.activities).items()}
 
     def branches(self, tokens: Tensor) -> tuple[Tensor]:
         """`(B, M, C)` to activity logits `(B, A)`, to learn the activities."""

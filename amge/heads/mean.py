@@ -1,5 +1,7 @@
 """The mean-of-tokens head of the paper."""
 
+from collections.abc import Sequence
+
 from torch import Tensor, nn
 
 from amge.layers.module import Module
@@ -21,6 +23,10 @@ class MeanTokens(Module):
         self.num_classes = num_classes
         self.dropout = nn.Dropout(dropout)
         self.projection = nn.Linear(in_channels, num_classes)
+
+    def rows(self, labels: Sequence[str]) -> dict[str, tuple[str, ...]]:
+        """Which tensors have a row for each label; see `amge.labels`."""
+        return dict.fromkeys(("projection.weight", "projection.bias"), tuple(labels))
 
     def forward(self, tokens: Tensor) -> Tensor:
         """`(B, M, C)` to `(B, K)`."""

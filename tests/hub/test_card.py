@@ -247,6 +247,27 @@ def test_a_name_without_weights_never_comes_with_random_ones(name):
         amge.build(name, pretrained="open-exercise")
 
 
+@pytest.mark.parametrize(
+    "name, words",
+    [
+        ("transm3e-small", "--preset paper --set model=transm3e-small --data MUSCLEMAP136"),
+        ("mvitv2-base-mct", "--preset paper --set model=mvitv2-base-mct --data MUSCLEMAP136"),
+        ("two-stream-small", "--preset paper --set model=two-stream-small --data MUSCLEMAP136"),
+        ("videoswin-base", "--preset paper --set model=videoswin-base --set init=null --data MUSCLEMAP136"),
+        ("ctr-gcn", "--preset open-exercise --set model=ctr-gcn --set init=null --data OPEN_EXERCISE"),
+        ("transm3e-tiny", "--preset tiny --set model=transm3e-tiny --data CLIPS"),
+        ("mvitv2-tiny-mct", "--preset tiny --set model=mvitv2-tiny-mct --data CLIPS"),
+        ("hd-gcn-tiny", "--preset tiny --set model=hd-gcn-tiny --data CLIPS"),
+    ],
+)
+def test_the_advice_is_a_command_that_fits_the_model(name, words):
+    with pytest.raises(ValueError, match=f"Train it: amge train {words} --out RUN, ") as refused:
+        amge.build(name, pretrained=True)
+    command = re.search(r"amge (train .*?) --out RUN", str(refused.value))[1]
+    done = CliRunner().invoke(app, [*command.split(), "--print"])
+    assert done.exit_code == 0, done.output
+
+
 @pytest.mark.parametrize("name", sorted({row.name for row in PUBLISHED.values()}))
 def test_a_name_with_weights(name):
     model = amge.build(name, pretrained=True)

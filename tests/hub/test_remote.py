@@ -104,6 +104,30 @@ def same(clip, logits):
     return same
 
 
+def test_rows_go_with_their_labels_from_a_repository_and_shards(hub, models, files, shards, clip, logits):
+    order = models[0].spec.labels[::-1]
+    for content in (files[0], shards):
+        hub.put(REPO, content)
+        model = amge.from_pretrained(REPO, labels=order)
+        with torch.inference_mode():
+            torch.testing.assert_close(model(clip).flip(1), logits[0], rtol=0, atol=1e-6)
+
+
+def test_a_run_starts_from_a_repository(hub, models, files):
+    from amge.train.config import TrainConfig
+    from amge.train.start import initialise
+
+    hub.put(REPO, files[0])
+    config = TrainConfig(model=REPO, init="pretrained", data=({"name": "folder", "root": "x"},), teacher="none")
+    assert config.spec().backbone_args == models[0].spec.backbone_args
+    for init, model in (("pretrained", REPO), (REPO, "transm3e-lite")):
+        fresh = amge.assemble(models[0].spec.replace(labels=models[0].spec.labels[::-1]))
+        assert initialise(fresh, init, model) == (
+            f"starts from {REPO} (Apache-2.0): keeps backbone, bank.tokens.main, bank.tokens.receiver, fusion, head"
+        )
+        assert torch.equal(fresh.head.projection.bias.flip(0), models[0].head.projection.bias)
+
+
 def test_branch_tag_commit_and_name_give_the_same_logits_to_the_bit_and_fetch_nothing_else(hub, files, same, cache):
     first = hub.put(REPO, files[0])
     hub.repos[REPO].refs["v1.0"] = first
