@@ -1,18 +1,14 @@
 """Activated-muscle-group estimation: from a video of a moving person to the muscle regions at work.
 
     model = amge.build("transm3e-lite", pretrained=True)
-    model.predict("squat.mp4")  # {"quadriceps": 0.97, ...}
+    model.predict("squat.mp4")  # a mapping, {"quadriceps": 0.97, ...}, with .active, .verdict and more
 
 Models    build, from_pretrained, list_models, list_pretrained, MuscleModel
 Specs     spec, ModelSpec, assemble, distillation, teacher_spec
 Your own  register, register_model, register_pretrained, Pretrained, TokenBank
-Labels    muscles
-Parts     backbones, fusion, distill, heads, layers
+Parts     muscles, backbones, fusion, distill, heads, layers
 Input     video, skeleton, synthetic, data
-Use       hub, convert, bulk, viz
-Research  train, recipes, evaluate, paper
-
-Import what lies deeper by name: from amge.viz import body_map
+Use       hub, convert, bulk, viz, train, recipes, evaluate, paper
 """
 
 import sys as _sys

@@ -29,18 +29,16 @@ LIMITS: dict[str, float] = {
     "size": 0.2,
     "part": 0.5,
     "sideways": 0.9,
-    "movement": 2.0,
+    "movement": 1.5,
     "seconds": 0.5,
     "light": 0.15,
-    "sharpness": 0.02,
+    "sharpness": 0.31,
     "side": 180,
-    "detail": 2.0,
+    "detail": 3.0,
 }
 """From which value on each is enough; what a model was tested with is in its spec. `person`: below it nobody is there,
-below `sure` that is doubtful; `part`: confidence of a part of the body that counts as seen; `sideways`: the most that
-is let pass. Others are fields of `Evidence`."""
-
-
+below `sure` that is doubtful, and with a `sure` of 0 no pose estimator is asked; `part`: confidence from which a part of
+the body counts as seen; `sideways`: the most that is let pass. Others are fields of `Evidence`."""
 LOOKS = 4
 """Frames of a window that a pose estimator is asked about."""
 
@@ -104,13 +102,12 @@ def of_pictures(frames: np.ndarray, seconds: float) -> Evidence:
 def _sharpness(grey: Tensor) -> float:
     """Edges of pictures `(T, 1, H, W)` at the scale of half a percent of their side over those at four times that."""
     fine = F.adaptive_avg_pool2d(grey, 192)
-    coarse = F.avg_pool2d(fine, 4)
 
     def edges(picture: Tensor) -> float:
-        across, down = picture.diff(dim=-1).abs(), picture.diff(dim=-2).abs()
-        return float(across.mean() + down.mean())
+        across, down = picture.diff(dim=-1).square().mean(), picture.diff(dim=-2).square().mean()
+        return float((across + down).sqrt())
 
-    return edges(fine) / max(edges(coarse), 1e-3)
+    return edges(fine) / max(edges(F.avg_pool2d(fine, 4)), 1e-3)
 
 
 def with_persons(evidence: Evidence, maps: PersonMaps, row: int = 0) -> Evidence:
@@ -162,7 +159,8 @@ def of_joints(keypoints: np.ndarray, seconds: float, frames: np.ndarray | None =
 def is_unsure(evidence: Evidence, limits: Mapping[str, float] = LIMITS) -> bool:
     """Whether another should be asked if somebody is there: nothing could tell, or it is a close call."""
     limit = {**LIMITS, **limits}
-    return evidence.person is None or limit["person"] / 2 <= evidence.person < limit["sure"]
+    unknown = evidence.person is None or limit["person"] / 2 <= evidence.person < limit["sure"]
+    return unknown and limit["sure"] > 0
 
 
 def with_detector(evidence: Evidence, frames: np.ndarray) -> Evidence:

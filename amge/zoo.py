@@ -167,6 +167,7 @@ def statistical(arch: str, probability: float | None) -> ModelSpec:
         banks=(),
         head="constant",
         head_args={"probability": probability},
+        evidence={"sure": 0.0, "detail": 0.0},
         frames=2,
         size=16,
     )

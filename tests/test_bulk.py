@@ -200,6 +200,8 @@ def test_columns_and_what_the_file_says_about_itself(checkpoint, expected):
         ("person", "int32"),
         *((label, "float") for label in labels),
         ("active", "list<element: string>"),
+        ("verdict", "string"),
+        ("reasons", "list<element: string>"),
         ("error", "string"),
     ]
     said = {key.decode(): value.decode() for key, value in expected.schema.metadata.items()}

@@ -111,15 +111,18 @@ def test_json(checkpoint, video, expected):
     assert (result.exit_code, result.stderr) == (0, "")
     regions = {region: round(p, 4) for region, p in expected.items()}
     ranking = sorted(expected, key=lambda region: -expected[region])
+    doubt = {"verdict": "doubtful", "reasons": ["the picture is small, 48 pixels"]}
+    evidence = expected.windows[0].evidence.to_dict()
     assert json.loads(result.stdout) == {
         "model": "transm3e-lite.toy",
         "threshold": 0.5,
         "videos": [
             {
                 "video": str(video),
+                **doubt,
                 "regions": regions,
                 "active": [region for region in ranking if expected[region] >= 0.5],
-                "windows": [{"start": 0.0, "end": 1.0, "regions": regions}],
+                "windows": [{"start": 0.0, "end": 1.0, **doubt, "regions": regions, "evidence": evidence}],
             }
         ],
     }
@@ -131,9 +134,10 @@ def test_csv(checkpoint, video, expected):
     result = amge_cli("predict", video, "--model", checkpoint, "--csv")
     assert (result.exit_code, result.stderr) == (0, "")
     header, *rows = csv.reader(io.StringIO(result.stdout))
-    assert header == ["video", "start", "end", "region", "probability", "active", "person"]
+    assert header == ["video", "start", "end", "region", "probability", "active", "person", "verdict"]
     assert rows == [
-        [str(video), "0.000", "1.000", region, f"{p:.4f}", str(int(p >= 0.5)), ""] for region, p in expected.items()
+        [str(video), "0.000", "1.000", region, f"{p:.4f}", str(int(p >= 0.5)), "", "doubtful"]
+        for region, p in expected.items()
     ]
 
 
@@ -200,7 +204,12 @@ def test_save_draws_bars_for_labels_that_are_no_muscles(tiny_spec, video, tmp_pa
     with Image.open(tmp_path / "map.png") as image:
         assert image.size == (1600, 900)
     frames = next(amge.from_pretrained(folder).predict_windows(video)).frames
-    drawn = bars(amge.from_pretrained(folder).predict(video), frames, "side step", model.spec.threshold)
+    drawn = bars(
+        amge.from_pretrained(folder).predict(video),
+        frames,
+        "side step: the picture is small, 48 pixels",
+        model.spec.threshold,
+    )
     with Image.open(tmp_path / "map.png") as image:
         assert image.tobytes() == drawn.tobytes()
 

@@ -74,7 +74,15 @@ def test_overrides(tiny_spec, overrides, fused):
 
 
 def test_build_takes_overrides_of_the_spec(tiny_spec):
-    model = amge.build("transm3e-lite", backbone_args=tiny_spec.backbone_args, size=64, frames=4, threshold=0.3)
+    model = amge.build(
+        "transm3e-lite",
+        backbone_args=tiny_spec.backbone_args,
+        size=64,
+        frames=4,
+        threshold=0.3,
+        sampling="even",
+        evidence=tiny_spec.evidence,
+    )
     assert model.spec == tiny_spec.replace(threshold=0.3)
 
 

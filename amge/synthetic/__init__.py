@@ -9,6 +9,7 @@ from amge.errors import one_of
 
 from .camera import Camera, sample_camera
 from .clip import compose
+from .empty import render_empty
 from .exercises import EXERCISES, Exercise
 from .figure import COCO17, draw
 from .look import Look, sample_look
@@ -26,6 +27,7 @@ __all__ = [
     "SyntheticClip",
     "draw",
     "render",
+    "render_empty",
     "sample_body",
     "sample_camera",
     "sample_look",

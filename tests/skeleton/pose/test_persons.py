@@ -332,9 +332,11 @@ def test_command_line_reports_persons_apart(model, tmp_path):
     command = ["predict", str(tmp_path / "two.npz"), "--model", str(folder)]
     (video,) = json.loads(CliRunner().invoke(app, [*command, "--json"]).stdout)["videos"]
     assert video["person"] == 1 and [other["person"] for other in video["others"]] == [0]
-    assert set(video["others"][0]) == {"person", "regions", "active", "windows"} and len(video["windows"]) == 1
+    assert set(video["others"][0]) == {"person", "verdict", "reasons", "regions", "active", "windows"}
+    assert len(video["windows"]) == 1
     rows = CliRunner().invoke(app, [*command, "--csv"]).stdout.splitlines()
-    assert rows[0].endswith(",active,person") and [row[-2:] for row in rows[1:]] == [",1"] * 20 + [",0"] * 20
+    assert rows[0].endswith(",active,person,verdict")
+    assert [row.split(",")[-2] for row in rows[1:]] == ["1"] * 20 + ["0"] * 20
     shown = CliRunner().invoke(app, [*command, "--save", str(tmp_path / "a.png")])
     assert "person 1" in shown.stdout and "person 0" in shown.stdout and (tmp_path / "a.png").stat().st_size
     write_video(tmp_path / "black.mp4", np.zeros((10, 64, 64, 3), np.uint8), 10)
