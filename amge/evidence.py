@@ -37,8 +37,8 @@ LIMITS: dict[str, float] = {
     "detail": 3.0,
 }
 """From which value on each is enough; what a model was tested with is in its spec. `person`: below it nobody is there,
-below `sure` that is doubtful, and with a `sure` of 0 no pose estimator is asked; `part`: confidence from which a part of
-the body counts as seen; `sideways`: the most that is let pass. Others are fields of `Evidence`."""
+below `sure` that is doubtful, and with a `sure` of 0 no pose estimator is asked; `part`: confidence from which a part
+of the body counts as seen; `sideways`: the most that is let pass. Others are fields of `Evidence`."""
 LOOKS = 4
 """Frames of a window that a pose estimator is asked about."""
 
@@ -159,21 +159,20 @@ def of_joints(keypoints: np.ndarray, seconds: float, frames: np.ndarray | None =
 def is_unsure(evidence: Evidence, limits: Mapping[str, float] = LIMITS) -> bool:
     """Whether another should be asked if somebody is there: nothing could tell, or it is a close call."""
     limit = {**LIMITS, **limits}
-    unknown = evidence.person is None or limit["person"] / 2 <= evidence.person < limit["sure"]
+    unknown = evidence.person is None or limit["person"] / 20 <= evidence.person < limit["sure"]
     return unknown and limit["sure"] > 0
 
 
 def with_detector(evidence: Evidence, frames: np.ndarray) -> Evidence:
-    """Evidence with the word of a pose estimator, where one is installed, on some frames of a window: it is halved with
-    what is known."""
+    """Evidence with the word of a pose estimator, where one is installed, on some frames of a window: it decides."""
     estimate = detector()
     if estimate is None:
         return evidence
     found = [len(persons) for persons in estimate(frames[:: max(1, len(frames) // LOOKS)])]
     share = sum(count > 0 for count in found) / len(found)
-    known = share if evidence.person is None else (evidence.person + share) / 2
     persons = int(np.median(found)) if evidence.persons is None else evidence.persons
-    return replace(evidence, person=known, seen=share if evidence.seen is None else evidence.seen, persons=persons)
+    seen = share if evidence.seen is None else evidence.seen
+    return replace(evidence, person=float(share >= 0.5), seen=seen, persons=persons)
 
 
 @cache

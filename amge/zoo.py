@@ -24,6 +24,8 @@ def transm3e_lite() -> ModelSpec:
         fusion_args={"scale": None},
         distill="dense-token",
         head_args={"dropout": 0.2},
+        frames=12,
+        sampling="spread",
         mean=(127 / 255,) * 3,
         std=(128 / 255,) * 3,
     )

@@ -126,8 +126,8 @@ def _snippet(spec: ModelSpec, repo: str | None) -> str:
     where = "" if repo else "  # this folder"
     return (
         f"```python\n{imports}import amge\n\nmodel = amge.from_pretrained({place!r}){where}\n"
-        f'probabilities = model.predict("video.mp4"){note}\n'
-        f"print({{label: p for label, p in probabilities.items() if p >= model.spec.threshold}})\n```"
+        f'prediction = model.predict("video.mp4"){note}\n'
+        f"print(prediction.verdict, prediction.active)\n```"
     )
 
 

@@ -114,7 +114,7 @@ register_pretrained(
     Pretrained(
         name="transm3e-lite",
         tag="open-exercise",
-        sha256="6beb99fd28f259893cf55e80c269e1f06b1251f3665d26cfed6b5657398987c8",
+        sha256="8452400c9b5eb51afad0413e4d2f972104e4cdbdaa531c808164c84e74d193e1",
         licence="Apache-2.0",
         metrics={"val_seen_mAP": 62.39, "val_unseen_mAP": 52.75},
     )

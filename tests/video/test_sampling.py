@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from amge.video.sampling import even_starts, frame_times, random_starts
+from amge.video.sampling import even_starts, frame_times, random_starts, spread
 
 
 def test_frames_are_in_the_middle_of_equal_parts():
@@ -43,3 +43,29 @@ def test_training_clips_start_anywhere_in_order():
 def test_a_video_as_short_as_a_clip_leaves_no_choice():
     assert random_starts(2, 2, 2, np.random.default_rng(0)) == [0, 0]
     assert random_starts(1, 2, 3, np.random.default_rng(0)) == [0, 0, 0]
+
+
+# Frames that differ most
+
+
+def test_the_middle_comes_first_then_the_ends():
+    places = np.array([0.0, 1.0, 2.0, 5.0, 9.0, 10.0])[:, None]
+    assert spread(places, 1).tolist() == [3] and spread(places, 2).tolist() == [0, 3]
+    assert spread(places, 3).tolist() == [0, 3, 5]
+
+
+def test_each_frame_is_taken_once_and_few_are_repeated():
+    still = np.zeros((20, 4))
+    assert len(set(spread(still, 12).tolist())) == 12
+    assert spread(np.zeros((3, 4)), 6).tolist() == [0, 0, 1, 1, 2, 2]
+    assert spread(np.zeros((6, 4)), 6).tolist() == list(range(6))
+
+
+def test_the_same_movement_gives_the_same_poses():
+    """A loop of 60 poses, of any length and from any start."""
+    angle = 2 * np.pi * np.arange(60) / 60
+    poses = np.stack([np.cos(angle), 0.5 * np.sin(angle), np.cos(2 * angle)], axis=1) + 0.01 * np.arange(60)[:, None]
+    expected = {tuple(pose) for pose in poses[spread(poses, 8)]}
+    for start, times in ((0, 2), (17, 3), (42, 5)):
+        seen = np.roll(np.tile(poses, (times, 1)), -start, axis=0)
+        assert {tuple(pose) for pose in seen[spread(seen, 8)]} == expected

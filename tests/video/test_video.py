@@ -414,6 +414,40 @@ def test_memory_does_not_grow_with_length():
     assert peaks[1] < 60 * 32 * 32 * 3
 
 
+def test_spread_takes_the_frames_that_differ_most():
+    """Ten seconds of rest, then two of movement: even frames miss most of it, these do not."""
+    rest, moving = np.zeros((300, 48, 64, 3), np.uint8), grey(60)
+    video = np.concatenate([rest, moving])
+    (clip,) = windows(video, 12, spread=True)
+    assert (brightness(clip) > 0).sum() >= 10 and brightness(clip).max() >= 230
+    assert list(clip.times) == sorted(set(clip.times)) and (clip.start, clip.end) == (0, 12)
+    (even,) = windows(video, 12)
+    assert (brightness(even) > 0).sum() == 2
+
+
+def test_spread_keeps_to_its_window_and_repeats_few_frames():
+    clips = list(windows(grey(120), 4, seconds=1.0, spread=True))
+    assert [(clip.start, clip.end) for clip in clips] == [(s / 2, s / 2 + 1) for s in range(7)]
+    assert all(clip.start - 1 / 30 <= min(clip.times) and max(clip.times) < clip.end for clip in clips)
+    (clip,) = windows(grey(3), 6, spread=True)
+    assert clip.times == (0, 0, 1 / 30, 1 / 30, 2 / 30, 2 / 30)
+    (fast,) = windows(grey(120), 120, fps=120, spread=True)  # no more than thirty a second are held
+    assert len(set(fast.times)) <= 31
+
+
+def test_memory_does_not_grow_with_length_where_all_frames_are_held():
+    def peak(count):
+        video = np.broadcast_to(np.arange(count, dtype=np.uint8)[:, None, None, None], (count, 64, 64, 3))
+        tracemalloc.start()
+        for _ in windows(video, 4, seconds=1.0, max_side=32, spread=True):
+            pass
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return most
+
+    assert peak(1200) < 1.5 * peak(200)
+
+
 def test_long_files_are_streamed(tmp_path):
     path = encode(tmp_path / "long.avi", np.broadcast_to(np.uint8(9), (4000, 32, 32, 3)), "mjpeg", "yuvj420p")
     tracemalloc.start()

@@ -5,7 +5,7 @@ Shapes: `n` clips, `T h w` the grid of the patches, `N = T * h * w`, `C` channel
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from rich.progress import track
@@ -108,33 +108,54 @@ def fit_head(
             schedule.step()
 
 
+class Read(NamedTuple):
+    """What a head says of clips, and what is true of them."""
+
+    person: Tensor
+    """`(n,)`, logits, as `parts` `(n, P)` and `sideways` `(n,)`."""
+    parts: Tensor
+    sideways: Tensor
+    there: Tensor
+    """`(n,)`, whether somebody is there."""
+    whole: Tensor
+    """`(n,)`, whether all parts of somebody are."""
+
+
 @torch.inference_mode()
-def choose_limits(head: PersonHead, data: Mapping[str, Tensor], size: int) -> dict[str, float]:
-    """The limits of `amge.evidence` that belong to a head, as confidences, from scenes that it was not trained on:
-    `person` lets one in 200 people go unseen, from `sure` on one in 200 empty scenes is taken for people, `sideways`
-    lets one in 100 upright pictures be doubted, and `part` lets one in 50 parts that are there go unseen."""
+def read(head: PersonHead, data: Mapping[str, Tensor], size: int) -> Read:
+    """What a head says of patches."""
     grid: Any = tuple(data["grid"][0].tolist())
     head.eval()
-    logits: dict[str, list[Tensor]] = {"person": [], "sideways": [], "parts": [], "there": [], "shown": []}
-    for rows in torch.arange(len(data["patches"])).split(32):
-        maps = head(data["patches"][rows].float(), grid)
-        person, parts = targets(data["persons"][rows], grid, size)
-        logits["person"].append(strongest(maps.person).mean(dim=1))
-        logits["sideways"].append(maps.sideways.mean(dim=1))
-        logits["parts"].append(maps.parts.flatten(2, 3).amax(dim=2).mean(dim=1))
-        logits["there"].append((person > 0).flatten(1).any(dim=1))
-        logits["shown"].append((parts > 0).flatten(2, 3).any(dim=2).all(dim=1))
-    person, sideways, parts, there, shown = (torch.cat(values) for values in logits.values())
+    rows = []
+    for some in torch.arange(len(data["patches"])).split(32):
+        maps = head(data["patches"][some].float(), grid)
+        person, parts = targets(data["persons"][some], grid, size)
+        rows.append(
+            (
+                strongest(maps.person).mean(dim=1),
+                maps.parts.flatten(2, 3).amax(dim=2).mean(dim=1),
+                maps.sideways.mean(dim=1),
+                (person > 0).flatten(1).any(dim=1),
+                (parts > 0).flatten(1, 3).any(dim=1).all(dim=1),
+            )
+        )
+    return Read(*(torch.cat(column) for column in zip(*rows, strict=True)))
+
+
+def calibrate(head: PersonHead, data: Mapping[str, Tensor], size: int) -> dict[str, float]:
+    """Shift what a head says of persons so that 0.5 lets one in 200 empty scenes pass for people, and choose the other
+    limits of `amge.evidence` that belong to it, all on scenes that it was not trained on: `sideways` lets one in 100
+    upright pictures be doubted, `part` lets one in 50 parts of somebody who is there as a whole go unseen."""
+    found = read(head, data, size)
+    with torch.no_grad():
+        head.cells.bias[0] -= found.person[~found.there].quantile(0.995)  # type: ignore[index]
+    found = read(head, data, size)
     turned = data["turned"] % 2 == 1
-    whole_body = there & shown.all(dim=1) & ~turned
     limits = {
-        "person": person[there].quantile(0.005),
-        "sure": person[~there].quantile(0.995),
-        "sideways": sideways[there & ~turned].quantile(0.99),
-        "part": parts[whole_body].flatten().quantile(0.02),
+        "sideways": found.sideways[found.there & ~turned].quantile(0.99),
+        "part": found.parts[found.there & found.whole & ~turned].flatten().quantile(0.02),
     }
-    limits["sure"] = torch.maximum(limits["sure"], limits["person"])
-    return {name: round(float(value.sigmoid()), 4) for name, value in limits.items()}
+    return {"person": 0.5} | {name: round(float(value.sigmoid()), 3) for name, value in limits.items()}
 
 
 def train(
@@ -163,6 +184,6 @@ def train(
     torch.manual_seed(seed)
     head = PersonHead(model.backbone.out_channels)
     fit_head(head, learned, spec.size, epochs, seed=seed)
-    limits = choose_limits(head, tested, spec.size)
+    limits = calibrate(head, tested, spec.size)
     changed = spec.replace(evidence={**spec.evidence, **limits})
     return MuscleModel(model.backbone, model.bank, model.fusion, model.head, changed, head).eval()
