@@ -27,7 +27,8 @@ def given(model: amge.MuscleModel, exercise: Exercise) -> np.ndarray | torch.Ten
 def evaluate(model: amge.MuscleModel, data: str | Path, split: str) -> float:
     """mAP in percent, macro over the regions that occur in the split."""
     exercises = load(data, split)
-    scores = [list(model.predict(given(model, exercise)).values()) for exercise in exercises]
+    predictions = [model.predict(given(model, exercise)) for exercise in exercises]
+    scores = [[p or 0.0 for p in prediction.values()] for prediction in predictions]  # nobody: nothing is active
     return 100 * mean_average_precision(np.stack([e.target for e in exercises]), np.array(scores))
 
 

@@ -1,11 +1,11 @@
 """Does the same movement get the same answer? Videos looped and cut at 20 lengths, 4 to 20 s, from 10 starts, as JSON.
 
 python benchmarks/steadiness.py --videos FOLDER
-python benchmarks/steadiness.py --videos FOLDER --set sampling=even frames=8    another way to look at them, or the one before
+python benchmarks/steadiness.py --videos FOLDER --set sampling=even frames=8        looked at in another way
 
 `spread` is the largest difference of any region between any two of the cuts, `same` the share of cuts whose set of
-active regions is the most frequent one; `whole` counts the cuts alone that are as long as the video, and so hold all of it.
-`--time` compares the seconds for a video of 10 s with those of other settings, in turns.
+active regions is the most frequent one; `whole` counts the cuts alone that are as long as the video, and so hold all of
+it. `--time` compares the seconds for videos with those of the settings of `--set`, in turns.
 """
 
 import argparse

@@ -1,11 +1,13 @@
 import socket
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import amge
 from amge.hub.published import PUBLISHED, SHIPPED
 from amge.muscles import REGION_IDS
+from amge.video.read import read_frames
 
 CLIP = Path(__file__).parents[1] / "examples" / "squat.mp4"
 
@@ -47,6 +49,18 @@ def test_a_squat_works_the_legs(model):
     assert max(probabilities[name] for name in ("biceps", "chest", "neck_head")) < model.spec.threshold
 
 
+def test_the_same_movement_gives_the_same_answer(model):
+    """The squat of the example, looped and cut at lengths of 4 s and more, from anywhere."""
+    frames = np.stack([shown.image() for shown in read_frames(CLIP, 30.0, 480)])
+    answers = []
+    for seconds, start in ((4.0, 0), (4.0, 40), (6.3, 17), (9.9, 71), (10.1, 3), (14.9, 55), (15.1, 20)):
+        chosen = (np.arange(round(seconds * 24)) + start) % len(frames)
+        answers.append(model.predict(frames[chosen], fps=24))
+    assert len({tuple(sorted(answer.active)) for answer in answers}) == 1
+    assert np.ptp([list(answer.values()) for answer in answers], axis=0).max() <= 0.1
+    assert {answer.verdict for answer in answers} == {"ok"}
+
+
 def test_the_skeleton_model_keeps_its_budget_and_knows_a_squat():
     pytest.importorskip("mediapipe", reason="needs the extra pose")
     folder = SHIPPED / "st-gcn.open-exercise"
@@ -64,3 +78,11 @@ def test_names_without_weights_say_what_there_is():
         amge.build("transm3e-lite", pretrained="musclemap136")
     with pytest.raises(ValueError, match=r"did you mean 'transm3e-lite"):
         amge.build("transm3e-light", pretrained=True)
+
+
+def test_the_skeleton_model_sees_nobody_in_a_landscape_with_a_moving_blob(monkeypatch):
+    pytest.importorskip("mediapipe", reason="needs the extra pose")
+    model = amge.build("st-gcn", pretrained=True)
+    for things in (("ball",), ("ball", "plant")):
+        prediction = model.predict(amge.synthetic.render_empty("landscape", things, 30, (240, 320), seed=4))
+        assert prediction.verdict == "nobody" and prediction.active == [] and prediction.persons == (prediction,)

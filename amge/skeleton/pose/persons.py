@@ -21,8 +21,10 @@ LEAST_SEEN = 0.25
 """Share of a clip's frames that a person must be seen in to be reported."""
 
 
-SURE = 0.6
+SURE = 0.64
 """Mean confidence of the joints in the picture from which a pose is believed."""
+INSIDE = 0.5
+"""Share of the joints that must lie in the picture."""
 LONGEST = 2.0
 """Length of a limb, in trunks or shoulders, up to which a pose is believed."""
 TRUNK = ("left_shoulder", "right_shoulder", "left_hip", "right_hip")
@@ -115,24 +117,22 @@ def _clips(
 
 
 def believable(pose: np.ndarray, size: tuple[int, int]) -> bool:
-    """Whether a pose `(V, 3)` in a picture of some width and height is that of a person, by its own word: joints that
-    lie in the picture are sure on average, and no limb is longer than twice the trunk or the shoulders."""
+    """Whether a pose `(V, 3)` in a picture of some width and height is that of a person, by its own word: half of the
+    joints lie in the picture, these are sure on average, and no limb between sure ones is longer than twice the trunk
+    or the shoulders."""
     inside = ((pose[:, :2] >= 0) & (pose[:, :2] <= size)).all(axis=1)
-    if not inside.any() or pose[inside, 2].mean() < SURE:
+    if inside.mean() < INSIDE or pose[inside, 2].mean() < SURE:
         return False
     graph = layout_of(len(pose))
     if graph is None or not {*TRUNK} <= {*graph.names}:
         return True
-    place = dict(zip(graph.names, pose, strict=True))
-    left, right, low_left, low_right = (place[joint][:2] for joint in TRUNK)
+    place = dict(zip(graph.names, pose[:, :2], strict=True))
+    sure = dict(zip(graph.names, inside & (pose[:, 2] > SURE), strict=True))
+    left, right, low_left, low_right = (place[joint] for joint in TRUNK)
     body = max(np.linalg.norm(left + right - low_left - low_right) / 2, np.linalg.norm(left - right))
-    limbs = [
-        np.linalg.norm(place[f"{side}_{one}"][:2] - place[f"{side}_{other}"][:2])
-        for side in ("left", "right")
-        for one, other in LIMBS
-        if min(place[f"{side}_{one}"][2], place[f"{side}_{other}"][2]) > SURE
-    ]
-    return not body or max(limbs, default=0) <= LONGEST * body
+    limbs = [(f"{side}_{one}", f"{side}_{other}") for side in ("left", "right") for one, other in LIMBS]
+    lengths = [np.linalg.norm(place[one] - place[other]) for one, other in limbs if sure[one] and sure[other]]
+    return bool(not body or max(lengths, default=0) <= LONGEST * body)
 
 
 def check_poses(poses: object, frames: int) -> list[np.ndarray]:

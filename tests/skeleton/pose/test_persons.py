@@ -12,7 +12,7 @@ from amge.prediction import by_prominence
 from amge.skeleton.layouts import BLAZEPOSE33, COCO17, convert_layout, fit_layout
 from amge.skeleton.pose import estimator, person_clips
 from amge.skeleton.pose.mediapipe import MediaPipe
-from amge.skeleton.pose.persons import check_poses
+from amge.skeleton.pose.persons import believable, check_poses
 from amge.skeleton.pose.rtmlib import RTMLib
 from amge.skeleton.sequence import Skeletons, normalise
 from amge.video.write import write_video
@@ -347,3 +347,46 @@ def test_command_line_reports_persons_apart(model, tmp_path):
     assert wrong.exit_code == 2 and f"{tmp_path / 'five.npz'}: the skeletons have 5 joints" in wrong.stderr
     wrong = CliRunner().invoke(app, ["predict", str(tmp_path / "black.mp4"), "--model", str(folder), "--pose", "x"])
     assert wrong.exit_code == 2 and "unknown pose estimator 'x'" in wrong.stderr
+
+
+# Poses that are believed
+
+
+def standing(confidence=0.9):
+    """Somebody in the middle of a picture of 200 x 200, COCO-17."""
+    pose = np.zeros((17, 3), np.float32)
+    places = {"nose": (100, 30), "left_shoulder": (120, 60), "right_shoulder": (80, 60), "left_hip": (112, 110)}
+    places |= {"right_hip": (88, 110), "left_knee": (113, 145), "right_knee": (87, 145), "left_ankle": (114, 180)}
+    places |= {"right_ankle": (86, 180), "left_elbow": (128, 85), "right_elbow": (72, 85), "left_wrist": (130, 108)}
+    places |= {"right_wrist": (70, 108), "left_eye": (104, 26), "right_eye": (96, 26), "left_ear": (108, 28)}
+    places |= {"right_ear": (92, 28)}
+    for name, place in places.items():
+        pose[COCO17.names.index(name)] = (*place, confidence)
+    return pose
+
+
+def test_a_pose_is_believed_by_its_confidence_and_shape():
+    size = 200, 200
+    assert believable(standing(), size) and not believable(standing(0.5), size)
+    assert not believable(standing() + np.array([150, 0, 0], np.float32), size)  # most of it lies outside
+    upper = standing()
+    upper[13:, 1] += 300
+    assert believable(upper, size)  # what is outside has no say
+    stretched = standing()
+    stretched[9, :2] = (5, 195)
+    assert not believable(stretched, size)
+    stretched[9, 2] = 0.1
+    assert believable(stretched, size)  # a joint that is not sure has no say in the shape
+    assert believable(np.ones((5, 3)), size)  # joints without names are judged by their confidence alone
+
+
+def test_only_estimators_by_name_have_to_be_believed(model, monkeypatch):
+    from amge.skeleton.pose import estimators
+
+    def estimate(frames):
+        return [standing(0.3)[None]] * len(frames)
+
+    video = np.zeros((10, 200, 200, 3), np.uint8)
+    assert model.predict(video, pose=estimate).person == 0
+    monkeypatch.setitem(estimators.ESTIMATORS, "mediapipe", lambda: estimate)
+    assert model.predict(video, pose="mediapipe").verdict == "nobody"
