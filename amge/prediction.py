@@ -199,8 +199,8 @@ class Prediction(Mapping[str, "float | None"]):
         from amge.viz.body_map import draw
 
         name = Path(self.source).stem.replace("_", " ") if title is None and self.source else title or ""
-        known = {region: p or 0.0 for region, p in self.items()}
-        return (draw if known.keys() <= NAMES.keys() else bars)(known, None, name, self.threshold)
+        drawn = draw if self.keys() <= NAMES.keys() else bars
+        return drawn(dict(ranked(self)), None, name, self.threshold)
 
     @property
     def title(self) -> str:

@@ -246,12 +246,12 @@ def picture(result: "Prediction", shown: Shown, path: Path) -> None:
             title += f", person {each.person}"
         if each.verdict != "ok":
             title += f": {'; '.join(each.reasons)}"
-        known = {name: p or 0.0 for name, p in each.items()}
+        known = dict(ranked(each))
         spans = [
             Span(w.start, w.end, dict(ranked(w.probabilities)) or None, shown.few.get(w.start)) for w in each.windows
         ]
         several = spans if len(spans) > 1 and any(span.probabilities for span in spans) else ()
-        drawn = draw if known.keys() <= {*REGION_IDS} else bars
+        drawn = draw if each.keys() <= {*REGION_IDS} else bars
         pages.append(drawn(known, pictured(shown.busiest[each.person]), title, each.threshold, windows=several))
     path.parent.mkdir(parents=True, exist_ok=True)
     save(path, pages[0] if len(pages) == 1 else stack(*pages))
