@@ -84,7 +84,7 @@ def teacher_spec(student: ModelSpec) -> ModelSpec:
         streams=None,
         distill=None,
         head="mean",
-        evidence={},
+        person_head=False,
         auxiliary_backbone=None,
     )
 
@@ -175,7 +175,7 @@ def put_together(spec: ModelSpec) -> MuscleModel:
     if fusion:
         states(fusion, "fusion", "out_channels")
     head = make_head(spec, backbone, fusion)
-    person = PersonHead(backbone.out_channels) if "person" in spec.evidence else None
+    person = PersonHead(backbone.out_channels) if spec.person_head else None
     model = MuscleModel(backbone, bank, fusion, head, spec, person)
     if spec.distill:
         distillation(model)

@@ -3,6 +3,7 @@
 Shapes: `B` batch, `T` frames, `H W` picture or grid, `V` joints; pixels are 0..255.
 """
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -58,7 +59,7 @@ class Evidence:
     sharpness: float | None = None
     """Strength of the finest edges relative to that of all, 0..1."""
     side: int | None = None
-    """Short side of the picture, in pixels."""
+    """Short side of what was recorded, in pixels."""
     detail: float | None = None
     """How much the picture differs from one plain colour, in grey levels; below its limit there is nobody."""
     person: float | None = None
@@ -66,7 +67,8 @@ class Evidence:
     seen: float | None = None
     """Share of the frames in which somebody is seen."""
     size: float | None = None
-    """Height or width of the person, the larger, as a share of the square that the model looks at."""
+    """Height or width of the person, the larger, as a share of the square that the model looks at; of joints, the
+    diagonal of their box as a share of the longer side of the picture."""
     parts: Mapping[str, float] = field(default_factory=dict)
     """Confidence that each part of a body is in the picture, from the top down; empty where nothing could tell."""
     persons: int | None = None
@@ -91,7 +93,7 @@ def of_pictures(frames: np.ndarray, seconds: float) -> Evidence:
     change = blocks.flatten(1).std(dim=0, correction=0)
     return Evidence(
         seconds,
-        movement=float(change.topk(12).values.mean()),
+        movement=float(change.topk(12).values.mean()) if len(frames) > 1 else None,
         light=float(small.flatten().kthvalue(int(0.9 * small.numel()) + 1).values) / 255,
         sharpness=_sharpness(grey[:: max(1, len(grey) // 4)]),
         side=min(height, width),
@@ -125,7 +127,7 @@ def with_persons(evidence: Evidence, maps: PersonMaps, row: int = 0) -> Evidence
         seen=float((there >= 0.5).float().mean()),
         size=float(torch.maximum(rows, columns).median()),
         parts=dict(zip(PARTS, found.tolist(), strict=True)),
-        persons=int(_peaks(parts[..., 0].sigmoid()).float().median()),
+        persons=int(_peaks(parts[..., 0]).float().median()),
         sideways=float(sideways.sigmoid().mean()),
     )
 
@@ -136,7 +138,10 @@ def of_joints(keypoints: np.ndarray, seconds: float, frames: np.ndarray | None =
     sizes = [extent(pose) for pose in keypoints[seen]]
     scale = max(float(np.median(sizes)), 1e-6) if sizes else 1.0
     places = keypoints[seen, :, :2]
-    moved = np.linalg.norm(places.std(axis=0), axis=-1).max() / scale if len(places) else 0.0
+    known = np.where(keypoints[seen, :, 2:] > 0, places, np.nan)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # joints that are never seen
+        moved = np.nan_to_num(np.linalg.norm(np.nanstd(known, axis=0), axis=-1)).max(initial=0.0) / scale
     evidence = of_pictures(frames, seconds) if frames is not None else Evidence(seconds, 0.0)
     evidence = replace(evidence, movement=100 * float(moved), detail=None)  # a pose estimator's word counts for more
     if not len(places):
@@ -148,8 +153,8 @@ def of_joints(keypoints: np.ndarray, seconds: float, frames: np.ndarray | None =
         inside = np.ones(len(confidence))
         if frames is not None:
             inside = ((places >= 0) & (places < (frames.shape[2], frames.shape[1]))).all(axis=-1).mean(axis=0)
-        known = dict(zip(graph.names, (confidence * inside).tolist(), strict=False))
-        found = {part: [known[joint] for joint in joints if joint in known] for part, joints in PARTS.items()}
+        sure_of = dict(zip(graph.names, (confidence * inside).tolist(), strict=False))
+        found = {part: [sure_of[joint] for joint in joints if joint in sure_of] for part, joints in PARTS.items()}
         parts = {part: max(values) for part, values in found.items() if values}
     size = scale / max(frames.shape[1:3]) if frames is not None else None
     sure = float(np.sort(confidence)[len(confidence) // 3 :].mean())  # some joints are hidden in every pose
@@ -163,34 +168,42 @@ def is_unsure(evidence: Evidence, limits: Mapping[str, float] = LIMITS) -> bool:
     return unknown and limit["sure"] > 0
 
 
-def with_detector(evidence: Evidence, frames: np.ndarray) -> Evidence:
-    """Evidence with the word of a pose estimator, where one is installed, on some frames of a window: it decides."""
-    estimate = detector()
+def with_detector(evidence: Evidence, frames: np.ndarray, limits: Mapping[str, float] = LIMITS) -> Evidence:
+    """Evidence with the word of a pose estimator, where one is installed, on some frames of a window: whom it finds is
+    surely there; where it finds nobody, and nothing else could tell, that somebody is there is not sure."""
+    estimate, limit = detector(), {**LIMITS, **limits}
     if estimate is None:
         return evidence
-    found = [len(persons) for persons in estimate(frames[:: max(1, len(frames) // LOOKS)])]
+    found = [len(persons) for persons in estimate(frames[:: -(-len(frames) // LOOKS)])]
     share = sum(count > 0 for count in found) / len(found)
     persons = int(np.median(found)) if evidence.persons is None else evidence.persons
     seen = share if evidence.seen is None else evidence.seen
-    return replace(evidence, person=float(share >= 0.5), seen=seen, persons=persons)
+    if share >= 0.5:
+        return replace(evidence, person=max(limit["sure"], evidence.person or 0.0), seen=seen, persons=persons)
+    return evidence if evidence.person is not None else replace(evidence, person=limit["person"])
 
 
 @cache
 def detector() -> "PoseEstimator | None":
-    """MediaPipe, if it is installed."""
+    """MediaPipe, if it is installed and works."""
     from importlib.util import find_spec
 
     if find_spec("mediapipe") is None:
         return None
     from amge.skeleton.pose.estimators import estimator
 
-    return estimator("mediapipe")
+    try:
+        return estimator("mediapipe")
+    except Exception as error:
+        warnings.warn(f"MediaPipe is installed, but can't be asked if somebody is there: {error}", stacklevel=2)
+        return None
 
 
-def _peaks(maps: Tensor, least: float = 0.5, reach: int = 2) -> Tensor:
-    """How many separate places of `(T, H, W)` are highest around them and at least `least`, `(T,)`."""
+def _peaks(maps: Tensor, reach: int = 2) -> Tensor:
+    """How many separate places of logits `(T, H, W)` are over 0 and highest around them, `(T,)`."""
+    maps = maps + 1e-4 * torch.arange(maps[0].numel(), device=maps.device).view_as(maps[0])  # of equals one is highest
     around = F.max_pool2d(maps[:, None], 2 * reach + 1, 1, reach)[:, 0]
-    return ((maps == around) & (maps >= least)).flatten(1).sum(dim=1)
+    return ((maps == around) & (maps >= 0)).flatten(1).sum(dim=1)
 
 
 def judge(evidence: Evidence, limits: Mapping[str, float] = LIMITS) -> tuple[Verdict, tuple[str, ...]]:

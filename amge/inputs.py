@@ -4,6 +4,7 @@ Shapes: `B` batch, `P` persons, `T` frames, `V` joints.
 """
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
@@ -12,9 +13,10 @@ import torch
 from torch import Tensor
 
 from amge.backbones.contract import Backbone
+from amge.errors import VideoError
 from amge.evidence import of_joints, of_pictures
 from amge.prediction import WindowPrediction
-from amge.spec import ModelSpec
+from amge.spec import ModelSpec, is_number
 from amge.video.modality import from_rgb
 from amge.video.preprocess import to_clip
 
@@ -48,6 +50,8 @@ def inputs(
 ) -> Iterator[Input]:
     """What a model takes, one row for each window, or for each person in a window; arguments and errors as
     `MuscleModel.predict_windows`."""
+    if fps is not None and not is_number(fps, 0):
+        raise VideoError(f"fps must be a number over 0, got {fps!r}")
     if spec.modality == "skeleton":
         yield from _skeletons(spec, backbone, source, progress, "mediapipe" if pose is None else pose, fps)
         return
@@ -62,7 +66,7 @@ def inputs(
     for window in windows(source, spec.frames, spec.seconds, progress=progress, fps=fps, **how):  # type: ignore[arg-type]
         clip = to_clip(window.frames, spec.size, spec.mean, spec.std, spec.crop)[None]
         given = torch.cat([from_rgb(clip, modality) for modality in spec.modalities], dim=1)[0]
-        evidence = of_pictures(window.frames, window.end - window.start)
+        evidence = replace(of_pictures(window.frames, window.end - window.start), side=window.side)
         yield Input(given, WindowPrediction(window.start, window.end, {}, window.frames, evidence=evidence))
 
 

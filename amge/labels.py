@@ -83,7 +83,7 @@ def move(weights: Rows, model: Rows) -> Move:
             continue
         places = {name: row for row, name in enumerate(there)}
         rows = tuple(places.get(name, -1) for name in names)
-        if max(rows) < 0:
+        if max(rows, default=-1) < 0:
             fresh[key] = f"{key}, which has no row for any of the labels"
             continue
         moved[key] = rows

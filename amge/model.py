@@ -4,6 +4,7 @@ Shapes: `B` batch, `T H W` picture or grid, `N` patches, `M` tokens per bank, `C
 """
 
 import os
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -21,10 +22,10 @@ from amge.inputs import Input, Source, inputs
 from amge.labels import move, rows_of, take
 from amge.layers.checkpointing import set_grad_checkpointing
 from amge.layers.module import Module
-from amge.prediction import Prediction, WindowPrediction, by_prominence, light, of_windows
+from amge.prediction import Prediction, WindowPrediction, by_prominence, check_threshold, light, of_windows
 from amge.registry import make_head
 from amge.results import Features, InputSpec, Signals
-from amge.spec import ModelSpec, SpecFields, class_names, is_number
+from amge.spec import ModelSpec, SpecFields, class_names
 from amge.tokens import TokenBank
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ class MuscleModel(Module):
         self.head = head
         self.spec = spec
         self.person = person and person.requires_grad_(False)  # its own recipe trains it
-        self._random_head: list[float] | None = None
+        self._random_head: Tensor | None = None
         self._warned = False
 
     def forward_features(self, clip: Tensor) -> Features:
@@ -272,9 +273,7 @@ class MuscleModel(Module):
         if isinstance(source, list | tuple):
             return [self.predict(each, pose, fps, threshold) for each in source]
         spec = self._spec()
-        limit = spec.threshold if threshold is None else threshold
-        if not is_number(limit) or not 0 <= limit <= 1:
-            raise ValueError(f"threshold must lie in 0..1, got {threshold!r}")
+        limit = check_threshold(spec.threshold if threshold is None else threshold)
         ready = isinstance(source, Tensor) and source.is_floating_point()
         if isinstance(source, Tensor) and ready and (source.ndim == 5 or spec.modality != "skeleton"):
             windows = self._answers(source if source.ndim == 5 else source[None])
@@ -390,7 +389,7 @@ class MuscleModel(Module):
         finally:
             for module in training:
                 module.training = True
-        if not logits.isfinite().all():
+        if not logits.isfinite().all() or not all(each.isfinite().all() for each in maps or ()):
             raise ValueError(
                 f"{spec.name} gave logits that are not finite; its weights or the clip hold NaN or infinity"
             )
@@ -402,7 +401,7 @@ class MuscleModel(Module):
             if maps is not None:
                 evidence = with_persons(evidence, maps, row)
             if spec.modality != "skeleton" and found.frames is not None and is_unsure(evidence, spec.evidence):
-                evidence = with_detector(evidence, found.frames)
+                evidence = with_detector(evidence, found.frames, spec.evidence)
             verdict, reasons = judge(evidence, spec.evidence)
             known = dict.fromkeys(spec.labels) if verdict == "nobody" else dict(zip(spec.labels, values, strict=True))
             answers.append(replace(found, probabilities=known, evidence=evidence, verdict=verdict, reasons=reasons))
@@ -410,12 +409,16 @@ class MuscleModel(Module):
 
     @property
     def trained(self) -> bool:
-        """Whether the head has other weights than the random ones that it was built with."""
-        return self._random_head is None or self._random_head != fingerprint(self.head)
+        """Whether the head has other weights than the random ones that it was built with, as far as can be told: those
+        of half precision are the same."""
+        if self._random_head is None:
+            return True
+        now, then = fingerprint(self.head, self.bank), self._random_head
+        return now is None or now.shape != then.shape or not torch.allclose(now, then, 0.01, 1e-4)
 
     def remember_random_head(self) -> None:
         """To be called when the head is fresh."""
-        self._random_head, self._warned = fingerprint(self.head), False
+        self._random_head, self._warned = fingerprint(self.head, self.bank), False
 
     def _warn_if_untrained(self) -> None:
         if self.trained:
@@ -426,7 +429,7 @@ class MuscleModel(Module):
             warnings.warn(
                 f"{name} is untrained: its head has random weights, so these probabilities mean nothing; "
                 f"amge.build({name!r}, pretrained=True) loads trained ones, where there are any",
-                stacklevel=4,
+                stacklevel=outside(),
             )
 
     def __repr__(self) -> str:
@@ -449,8 +452,17 @@ class MuscleModel(Module):
         )
 
 
-def fingerprint(head: nn.Module) -> list[float] | None:
-    """A few numbers that change when a head learns, but not when it moves or is stored with fewer bits; None for one
-    without parameters, or without memory for them."""
-    some = [parameter.detach().flatten()[:4].float().cpu() for parameter in head.parameters() if not parameter.is_meta]
-    return [round(value, 2) for value in torch.cat(some).tolist()] if some else None
+def outside() -> int:
+    """How many calls up the first is that neither this library nor torch made: where a warning belongs."""
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] in ("amge", "torch", "contextlib"):
+        level, frame = level + 1, frame.f_back
+    return level
+
+
+def fingerprint(head: nn.Module, bank: nn.Module | None) -> Tensor | None:
+    """Some of the numbers of a head, or of the tokens if it has none; None where there is nothing to learn, or no
+    memory for it."""
+    learned = [*head.parameters()] or ([*bank.parameters()] if bank else [])
+    flat = [parameter.detach().flatten() for parameter in learned if not parameter.is_meta]
+    return torch.cat([each[:: max(1, len(each) // 64)].float().cpu() for each in flat]) if flat else None

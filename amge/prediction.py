@@ -2,6 +2,7 @@
 
 import html
 import json
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -23,7 +24,7 @@ ROUNDED = 4
 """Digits of a probability in text."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class WindowPrediction:
     """The prediction for one window of a video."""
 
@@ -51,6 +52,17 @@ class WindowPrediction:
         return [name for name, p in ranked(self.probabilities) if p >= threshold]
 
 
+def check_threshold(threshold: float) -> float:
+    """A threshold as a plain number; `ValueError` unless it lies in 0..1."""
+    try:
+        found = float(threshold)
+    except (TypeError, ValueError):
+        found = -1.0
+    if not 0 <= found <= 1:
+        raise ValueError(f"threshold must lie in 0..1, got {threshold!r}")
+    return found
+
+
 def ranked(probabilities: Mapping[str, float | None]) -> list[tuple[str, float]]:
     """Those that are known, most likely first."""
     return sorted(((name, p) for name, p in probabilities.items() if p is not None), key=lambda item: -item[1])
@@ -58,7 +70,9 @@ def ranked(probabilities: Mapping[str, float | None]) -> list[tuple[str, float]]
 
 def light(window: WindowPrediction) -> WindowPrediction:
     """A prediction without its pictures, so that memory does not grow with a video."""
-    return replace(window, frames=None, keypoints=None)
+    return (
+        window if window.frames is None and window.keypoints is None else replace(window, frames=None, keypoints=None)
+    )
 
 
 def by_prominence(windows: Sequence[WindowPrediction]) -> list[int | None]:
@@ -77,7 +91,7 @@ class Prediction(Mapping[str, "float | None"]):
 
     >>> prediction = model.predict("squat.mp4")
     >>> prediction["quadriceps"], prediction.active, prediction.verdict
-    (0.59, ['hamstring', 'gluteus', 'quadriceps'], 'ok')
+    (0.67, ['hamstring', 'gluteus', 'quadriceps', 'calves'], 'ok')
 
     Where nobody is seen, `verdict` is `nobody`, no region is active, and all probabilities are None.
     """
@@ -125,7 +139,12 @@ class Prediction(Mapping[str, "float | None"]):
         return ranked(self.probabilities)[:count]
 
     def with_threshold(self, threshold: float) -> "Prediction":
-        """The same with another threshold."""
+        """The same with another threshold.
+
+        Raises:
+            ValueError: unless it lies in 0..1.
+        """
+        check_threshold(threshold)
         others = tuple(other.with_threshold(threshold) for other in self.others)
         return replace(self, threshold=threshold, others=others)
 
@@ -199,6 +218,8 @@ class Prediction(Mapping[str, "float | None"]):
         from amge.viz.body_map import draw
 
         name = Path(self.source).stem.replace("_", " ") if title is None and self.source else title or ""
+        if self.verdict == "nobody":
+            name = f"{name}: {'; '.join(self.reasons)}".removeprefix(": ")
         drawn = draw if self.keys() <= NAMES.keys() else bars
         return drawn(dict(ranked(self)), None, name, self.threshold)
 
@@ -240,8 +261,10 @@ def of_windows(
 ) -> Prediction:
     """The means over the windows in which somebody is seen: of the main person, with those of the others."""
     predictions = []
-    for person in by_prominence(windows):
-        own = tuple(light(window) for window in windows if window.person == person)
+    main, *others = by_prominence(windows)
+    for person in (main, *others):
+        mine = (person, None) if person == main else (person,)  # where nobody is seen the main person is not
+        own = tuple(light(window) for window in windows if window.person in mine)
         seen = [window for window in own if window.verdict != "nobody"]
         means: dict[str, float | None] = dict.fromkeys(labels)
         for label in labels if seen else ():
@@ -252,16 +275,18 @@ def of_windows(
 
 
 def overall(windows: Sequence[WindowPrediction]) -> tuple[Verdict, tuple[str, ...]]:
-    """The verdict on a video: the reasons that hold in half of the windows that somebody is seen in, and how many
-    windows nobody is seen in."""
+    """The verdict on a video: doubtful if half of the windows that somebody is seen in are, for the kinds of reasons
+    that are most frequent in these, or if nobody is seen in some windows."""
     seen = [window for window in windows if window.verdict != "nobody"]
     if not seen:
-        return "nobody", ("nobody is seen",)
-    counts: dict[str, int] = defaultdict(int)
+        return "nobody", windows[0].reasons if windows else ()
+    kinds: dict[str, list[str]] = defaultdict(list)
     for window in seen:
         for reason in window.reasons:
-            counts[reason] += 1
-    reasons = [reason for reason, count in counts.items() if 2 * count >= len(seen)]
+            kinds[re.sub(r"[\d.]+", "", reason)].append(reason)
+    reasons = [texts[len(texts) // 2] for texts in kinds.values() if 2 * len(texts) >= len(seen)]
+    if not reasons and 2 * sum(window.verdict == "doubtful" for window in seen) >= len(seen):
+        reasons = [texts[0] for texts in sorted(kinds.values(), key=len, reverse=True)[:3]]
     if empty := len(windows) - len(seen):
         reasons.append(f"nobody is seen in {empty} of {len(windows)} windows")
     return ("doubtful" if reasons else "ok"), tuple(reasons)

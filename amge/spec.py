@@ -24,7 +24,7 @@ ACTIVATIONS = tuple(THRESHOLDS)
 ABOUT = ("metrics", "provenance", "imports")
 """Fields that say something of weights, each a mapping."""
 MAPPINGS = (*ABOUT, "evidence")
-UNMEASURED = (*MAPPINGS, "arch", "tag", "licence", "threshold", "distill", "distill_args", "pairing")
+UNMEASURED = (*MAPPINGS, "person_head", "arch", "tag", "licence", "threshold", "distill", "distill_args", "pairing")
 """Fields on which no metric depends: average precision knows no threshold."""
 PAIRINGS = (1, 2, 3, 4)
 """Cases of Table 13."""
@@ -119,6 +119,7 @@ class SpecFields(TypedDict, total=False):
     mean: tuple[float, ...] | list[float]
     std: tuple[float, ...] | list[float]
     evidence: Mapping[str, float]
+    person_head: bool
     tag: str | None
     licence: str | None
     metrics: Mapping[str, float]
@@ -191,7 +192,9 @@ class ModelSpec:
 
     evidence: Mapping[str, float] = field(default_factory=dict)
     """From which value on what an answer rests on is enough, by the names of `amge.evidence.LIMITS`, where it is not
-    as there. With `person` among them the model has a person head."""
+    as there."""
+    person_head: bool = False
+    """Whether the model reads in its patches if somebody is there; `amge.recipes.person` trains that."""
 
     tag: str | None = None
     """Of a trained checkpoint: what it was trained on and how, as in `transm3e-lite.open-exercise`."""
@@ -258,8 +261,10 @@ class ModelSpec:
             one_of("limit of evidence", name, LIMITS)
             if not is_number(value):
                 raise ValueError(f"evidence must hold numbers, got {name}={value!r}")
-        if "person" in self.evidence and self.modality == "skeleton":
-            raise ValueError("a skeleton model has no person head, its persons are found by others; leave 'person' out")
+        if not isinstance(self.person_head, bool):
+            raise ValueError(f"person_head must be True or False, got {self.person_head!r}")
+        if self.person_head and self.modality == "skeleton":
+            raise ValueError("a skeleton model has no person_head; a pose estimator finds its persons")
         if not all(map(is_number, self.metrics.values())):
             raise ValueError(f"metrics must be numbers, got {self.metrics!r}")
         if not all(isinstance(home, str) and is_module(home) for home in self.imports.values()):
@@ -283,7 +288,7 @@ class ModelSpec:
 
     def untrained(self) -> "ModelSpec":
         """A copy without what is true of trained weights alone."""
-        return dataclasses.replace(self, tag=None, licence=None, metrics={}, provenance={})
+        return dataclasses.replace(self, tag=None, licence=None, metrics={}, provenance={}, person_head=False)
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -292,7 +297,7 @@ class ModelSpec:
 
     def replace(self, **overrides: "Unpack[SpecFields]") -> "ModelSpec":
         """A copy with other values. Arguments go with their part: another part starts from none unless they are given,
-        and another activation from a threshold of its own.
+        and another activation from a threshold of its own. Limits of `evidence` are added to those that are there.
         Tokens for a model without a bank give it one. Metrics go, unless they are given too, where something else
         changes than what is said of the model or how it learns.
 
@@ -312,6 +317,8 @@ class ModelSpec:
             fresh["threshold"] = THRESHOLDS.get(activation, self.threshold)
         if any(name not in UNMEASURED and value != getattr(self, name) for name, value in overrides.items()):
             fresh["metrics"] = {}
+        if isinstance(overrides.get("evidence"), Mapping):
+            fresh["evidence"] = {**self.evidence, **overrides.pop("evidence")}
         if "tokens" in overrides and not self.banks:
             fresh["banks"] = ("main",)
         fresh.update(overrides)

@@ -32,7 +32,7 @@ def compare(model: amge.MuscleModel, video: Path, rates: list[float], likeliest:
         for fps in rates:
             path = Path(folder) / "clip.mp4"
             write_video(path, at_rate(video, fps), fps)
-            predictions[fps] = model.predict(path)
+            predictions[fps] = {name: p or 0.0 for name, p in model.predict(path).items()}  # nobody: nothing
     table = np.array([list(prediction.values()) for prediction in predictions.values()])
     ranked = {
         f"{fps:g} fps": {name: round(p, 2) for name, p in sorted(prediction.items(), key=lambda x: -x[1])[:likeliest]}

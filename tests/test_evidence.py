@@ -141,7 +141,7 @@ def test_the_head_reads_the_grid_of_any_backbone():
 
 
 def test_a_model_with_a_person_head_keeps_it(tiny_spec, tmp_path):
-    spec = tiny_spec.replace(evidence={"person": 0.0, "sure": 0.0})
+    spec = tiny_spec.replace(person_head=True, evidence={"person": 0.0})
     model = amge.assemble(spec)
     assert isinstance(model.person, PersonHead) and not any(p.requires_grad for p in model.person.parameters())
     again = amge.from_pretrained(model.save_pretrained(tmp_path / "model"))
@@ -153,7 +153,8 @@ def test_a_model_with_a_person_head_keeps_it(tiny_spec, tmp_path):
     with torch.no_grad():
         again.person.cells.bias[0] = -50.0
         again.person.cells.weight.zero_()
-    again.spec = spec.replace(evidence={"person": 0.5, "sure": 0.0})
+    again.spec = spec.replace(evidence={"person": 0.5})
+    assert again.spec.evidence["sure"] == 0.0  # limits are added to those that are there
     assert again.predict(video).verdict == "nobody"
 
 
@@ -172,8 +173,8 @@ def test_specs_refuse_what_is_no_limit(tiny_spec, fields, message):
 
 
 def test_a_skeleton_model_has_no_person_head():
-    with pytest.raises(ValueError, match="a skeleton model has no person head"):
-        amge.spec("st-gcn-tiny").replace(evidence={"person": 0.5})
+    with pytest.raises(ValueError, match="a skeleton model has no person_head"):
+        amge.spec("st-gcn-tiny").replace(person_head=True)
 
 
 # Joints and the detector
@@ -210,12 +211,33 @@ def test_a_pose_estimator_is_asked_in_a_close_call(monkeypatch):
         return [np.ones((1, 33, 3))] * len(given)
 
     monkeypatch.setattr("amge.evidence.detector", lambda: estimate)
-    assert with_detector(Evidence(), frames) == Evidence(person=1.0, seen=1.0, persons=1) and asked[0] <= 4
-    assert with_detector(Evidence(person=0.6, persons=2), frames) == Evidence(person=1.0, seen=1.0, persons=2)
+    assert with_detector(Evidence(), frames) == Evidence(person=0.8, seen=1.0, persons=1) and asked[0] <= 4
+    assert with_detector(Evidence(person=0.6, persons=2), frames) == Evidence(person=0.8, seen=1.0, persons=2)
+    assert judge(with_detector(Evidence(person=0.3), frames))[0] == "ok"
     monkeypatch.setattr("amge.evidence.detector", lambda: lambda given: [np.zeros((0, 33, 3))] * len(given))
-    assert judge(with_detector(Evidence(), frames))[0] == "nobody"
+    assert judge(with_detector(Evidence(), frames)) == ("doubtful", ("it is not sure that somebody is there",))
+    assert with_detector(Evidence(person=0.6), frames) == Evidence(person=0.6)
+    assert judge(with_detector(Evidence(person=0.3), frames))[0] == "nobody"
     monkeypatch.setattr("amge.evidence.detector", lambda: None)
     assert with_detector(Evidence(), frames) == Evidence()
+
+
+@pytest.mark.detector
+def test_a_broken_mediapipe_breaks_nothing(monkeypatch):
+    from amge.evidence import detector
+    from amge.skeleton.pose import estimators
+
+    def broken():
+        raise ImportError("libGL.so.1: cannot open shared object file")
+
+    monkeypatch.setitem(estimators.ESTIMATORS, "mediapipe", broken)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: object())
+    detector.cache_clear()
+    try:
+        with pytest.warns(UserWarning, match="MediaPipe is installed, but can't be asked"):
+            assert detector() is None
+    finally:
+        detector.cache_clear()
 
 
 # The shipped model: the rows that users reported, and their kind

@@ -72,7 +72,7 @@ def test_the_shipped_model_says_the_same_in_any_order(seed):
         model = amge.build("transm3e-lite", pretrained=True, labels=tuple(order), strict=seed != 1)
     found = model.predict(VIDEO)
     assert tuple(found) == tuple(order) and model.spec.metrics["val_seen_mAP"] == 62.39
-    for region, value in (("hamstring", 0.791), ("gluteus", 0.716), ("quadriceps", 0.586)):
+    for region, value in (("hamstring", 0.844), ("gluteus", 0.782), ("quadriceps", 0.670)):
         assert found[region] == pytest.approx(value, abs=0.002)
 
 
@@ -122,7 +122,7 @@ def test_metrics_stay_true_in_another_order_alone(tiny_spec, tmp_path):
 def test_one_other_name_is_refused_or_fresh_alone(tiny_spec, tmp_path):
     trained = of(tiny_spec)
     folder, labels = trained.save_pretrained(tmp_path), ("b", "new", "d", "e", "a")
-    with pytest.raises(ValueError, match=r"has no row for 'new'.*no label 'new'; strict=False"):
+    with pytest.raises(ValueError, match=r"has no row for 'new'.*no label 'new'. strict=False"):
         amge.from_pretrained(folder, labels=labels)
     with pytest.warns(UserWarning, match=r"Untrained: head.projection.bias of 'new'.*Not used: .* of 'c'"):
         model = amge.from_pretrained(folder, labels=labels, strict=False)

@@ -55,6 +55,24 @@ def test_windows_without_anybody_do_not_count():
     assert overall([ONE, ONE, OTHER])[0] == "ok"  # in a third of the windows alone
 
 
+def test_doubts_of_one_kind_add_up_and_many_of_different_kinds_are_doubt():
+    def doubt(text):
+        return window(0.0, 0.1, 0.2, 0.3, verdict="doubtful", reasons=[text])
+
+    shares = [doubt(f"somebody is seen in {30 + i} % of the frames only") for i in range(4)]
+    assert overall(shares) == ("doubtful", ("somebody is seen in 32 % of the frames only",))
+    verdict, reasons = overall([doubt("the picture is dark"), doubt("nothing moves"), doubt("the picture is blurred")])
+    assert verdict == "doubtful" and len(reasons) == 3
+
+
+def test_windows_without_anybody_belong_to_the_main_person():
+    prediction = made(window(0.0, 0.1, 0.2, 0.3, person=4), EMPTY, EMPTY)
+    assert prediction.person == 4 and len(prediction.windows) == 3
+    assert prediction.reasons == ("nobody is seen in 2 of 3 windows",)
+    with pytest.raises(ValueError, match="threshold must lie in"):
+        prediction.with_threshold(7)
+
+
 def test_nobody():
     prediction = made(EMPTY)
     assert (prediction.verdict, prediction.active, prediction.top()) == ("nobody", [], [])
@@ -73,7 +91,7 @@ def test_persons():
     )
     main, other = prediction.persons
     assert (main.person, other.person, prediction.person) == (1, 0, 1) and prediction["chest"] == 0.9
-    assert {row["person"] for row in prediction.rows()} == {0, 1}
+    assert {row["person"] for row in prediction.rows()} == {0, 1, None}
     assert [each["person"] for each in prediction.to_dict()["others"]] == [0]
     assert "1 more person" in repr(prediction) and main.others == ()
 
@@ -123,6 +141,7 @@ def test_a_list_of_videos_gives_a_list(tiny_model):
 
 def test_a_threshold_of_ones_own(tiny_model):
     assert len(tiny_model.predict(video(), threshold=0.0).active) == 20
+    assert tiny_model.predict(video(), threshold=np.float32(0.5)).threshold == 0.5
     for wrong in (2, "much", float("nan")):
         with pytest.raises(ValueError, match="threshold must lie in"):
             tiny_model.predict(video(), threshold=wrong)
@@ -138,8 +157,9 @@ def test_a_path_given_to_the_model_itself(tiny_model):
 def test_an_untrained_model_says_so_once(tiny_spec, tmp_path):
     model = amge.assemble(tiny_spec)
     assert not model.trained and "untrained" in repr(model)
-    with pytest.warns(UserWarning, match="untrained: its head has random weights"):
+    with pytest.warns(UserWarning, match="untrained: its head has random weights") as caught:
         model.predict(video())
+    assert [warning.filename for warning in caught] == [__file__]
     import warnings
 
     with warnings.catch_warnings():
@@ -153,11 +173,15 @@ def test_an_untrained_model_says_so_once(tiny_spec, tmp_path):
         assert copied.trained
         copied.predict(video())
     learned = amge.assemble(tiny_spec)
-    optimizer = torch.optim.SGD(learned.parameters(), 1.0)
-    learned(torch.randn(1, 3, 4, 64, 64)).sum().backward()
-    optimizer.step()
+    optimizer = torch.optim.AdamW(learned.parameters(), 1e-4)
+    for _ in range(10):
+        learned(torch.randn(1, 3, 4, 64, 64)).sum().backward()
+        optimizer.step()
     assert learned.trained
-    assert not amge.assemble(tiny_spec).half().trained
+    for dtype in (torch.half, torch.bfloat16):
+        assert not amge.assemble(tiny_spec).to(dtype).trained
+    aligned = amge.assemble(tiny_spec.replace(head="class-aligned", head_args={}))
+    assert not aligned.trained  # it has no parameters: its tokens are looked at
     trained.reset_head(3)
     assert not trained.trained
 

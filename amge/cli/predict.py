@@ -28,6 +28,8 @@ out, err = Console(), Console(stderr=True)
 BAR = 24
 DRAWN = 8
 """Frames of a pose model's clip in its picture."""
+MOST_SHOWN = 48
+"""Windows whose frames are kept for a picture; of a longer video every second goes, again and again."""
 
 
 def predict(
@@ -177,6 +179,9 @@ def watch(predictions: "Iterable[WindowPrediction]", keep: bool) -> "tuple[list[
         if not keep:
             continue
         if window.frames is not None:
+            if len(shown.few) > MOST_SHOWN:
+                for start in list(shown.few)[1::2]:
+                    del shown.few[start]
             shown.few[window.start] = window.frames[:: max(1, len(window.frames) // 4), ::2, ::2].copy()
         busiest = shown.busiest.get(window.person)
         if busiest is None or busyness(window) > busyness(busiest):

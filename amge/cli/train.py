@@ -49,7 +49,9 @@ def train(
             *outer, last = name.split(".")
             place = values
             for part in outer:
-                place = place.setdefault(part, {}) if isinstance(place, dict) else {}
+                place = place.setdefault(part, {})
+                if not isinstance(place, dict):
+                    raise ValueError(f"--set {name}: {part} is {place!r}, which has no fields; give it as a whole")
             try:
                 place[last] = yaml.safe_load(value)
             except yaml.YAMLError:

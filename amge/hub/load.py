@@ -121,11 +121,12 @@ def load(
                 hint = ""
             elif unknown := [label for label in spec.labels if label not in saved.labels]:
                 hint = (
-                    f"; the weights have no label {listed(unknown)}{hint}, reset_head of a loaded model its whole head"
+                    f"; the weights have no label {listed(unknown)}. strict=False starts their rows afresh and keeps "
+                    f"the others"
                 )
             raise ValueError(f"{files} does not fit {spec.name!r}: {'; '.join(refused[:3])}{more}{hint}")
         if unfit:
-            model = assemble(spec.untrained().replace(licence=spec.licence))
+            model = assemble(spec.untrained().replace(licence=spec.licence, person_head=spec.person_head))
         elif model is None:
             model = hollow(spec)
         _fill(model, weights, unfit.keys() - some, moves, stored, device, dtype)

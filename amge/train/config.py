@@ -197,7 +197,11 @@ class TrainConfig:
             taught = {"auxiliary": "rgb_diff", "auxiliary_backbone": None}
         elif self.teacher == "self":  # it sees the very same clips
             taught = {"auxiliary": found.modality, "auxiliary_backbone": None, "pairing": 1}
-        untrained: dict[str, Any] = {"tag": None, "licence": None, "metrics": {}}
+        untrained: dict[str, Any] = {"tag": None, "licence": None, "metrics": {}, "person_head": False}
+        if self.init is not None and self.init not in NETWORKS:
+            start = spec_of(files_of(self.init, self.model))
+            if start.arch == found.arch and start.modalities == found.modalities:
+                untrained |= {name: getattr(start, name) for name in ("person_head", "evidence", "threshold")}
         return found.replace(**untrained | taught | dict(self.overrides))
 
     @property

@@ -92,7 +92,9 @@ def from_file(path: Path, head: bytes, max_side: int, start: float = 0.0) -> Gen
                 time = clock.tick(frame.time)
                 shown = float((getattr(frame, "duration", None) or 0) * (frame.time_base or 0))
                 end = time + (shown if 0 < shown <= _JUMP else clock.gap)
-                yield Shown(time, end, total, partial(_picture, scaler, frame, size, matrix))
+                yield Shown(
+                    time, end, total, partial(_picture, scaler, frame, size, matrix), min(frame.width, frame.height)
+                )
             few = not stream.frames or count < 0.9 * stream.frames
     except av.FFmpegError as error:
         reason = error.strerror

@@ -33,6 +33,8 @@ class Shown(NamedTuple):
     end: float
     total: float | None
     image: Callable[[], np.ndarray]
+    side: int
+    """Short side of what was recorded, in pixels."""
 
 
 def fit(width: float, height: float, max_side: int) -> tuple[int, int]:
@@ -82,7 +84,7 @@ def from_array(array: np.ndarray, fps: float, max_side: int) -> Generator[Shown,
     check_size("the array", array.shape[2], array.shape[1])
     size = fit(array.shape[2], array.shape[1], max_side)
     for i, frame in enumerate(array):
-        yield Shown(i / fps, (i + 1) / fps, len(array) / fps, partial(_resized, frame, size))
+        yield Shown(i / fps, (i + 1) / fps, len(array) / fps, partial(_resized, frame, size), min(array.shape[1:3]))
 
 
 def _resized(frame: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -109,4 +111,6 @@ def from_images(folder: Path, names: list[str], fps: float, max_side: int) -> Ge
                 f"{folder / name} is {width}x{height} but {first[0]} is {first[1]}x{first[2]}: "
                 "all images of a folder must have the same size"
             )
-        yield Shown(i / fps, (i + 1) / fps, len(names) / fps, partial(read_picture, folder / name, size))
+        yield Shown(
+            i / fps, (i + 1) / fps, len(names) / fps, partial(read_picture, folder / name, size), min(first[1:])
+        )

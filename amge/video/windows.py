@@ -19,8 +19,8 @@ from amge.video.path import check_fps
 from amge.video.read import read_frames
 from amge.video.sampling import spread as spread_out
 
-RATE = 30
-"""Most frames a second that a clip of the frames that differ most is chosen from."""
+RATE, HELD = 30, 450
+"""Most frames a second, and in `1.5 * seconds`, that a clip of the frames that differ most is chosen from."""
 SMALL = (32, 18)
 """Width and height, in pixels, of what they are compared by."""
 
@@ -34,12 +34,14 @@ class Window:
         times: When each frame comes on screen, in seconds since the first frame of the video.
         start: Where the clip starts, in seconds.
         end: Where the clip ends, in seconds.
+        side: Short side of what was recorded, in pixels; frames may be smaller.
     """
 
     frames: np.ndarray
     times: tuple[float, ...]
     start: float
     end: float
+    side: int
 
 
 def windows(
@@ -59,8 +61,8 @@ def windows(
     repeats them. The source is decoded once, in order: at most `6 * num_frames + 2` frames are held, however long
     it is, and where these are not all frames, a chosen frame is at most `seconds / (4 * num_frames)` off.
 
-    With `spread` a clip shows the frames that differ most (`amge.video.sampling.spread`), of at most `RATE` a second,
-    which are all held for up to `1.5 * seconds`.
+    With `spread` a clip shows the frames that differ most (`amge.video.sampling.spread`), of at most `RATE` a second;
+    up to `HELD` of them are held.
 
     Args:
         source: A video file that FFmpeg can decode, a folder of images of one size (in the order of the numbers in
@@ -122,6 +124,7 @@ class _Candidates:
         self.grid = self.step / 1024
         self.times: list[float] = []
         self.images: list[np.ndarray] = []
+        self.side = 0
 
     def offer(self, shown: Shown) -> bool:
         """Keeps a frame, unless its cell of the time grid has one; the grid coarsens up to `step` as frames pile up."""
@@ -129,6 +132,7 @@ class _Candidates:
             return False
         self.times.append(shown.time)
         self.images.append(shown.image())
+        self.side = shown.side
         while len(self.times) > 6 * self.num_frames and self.grid < self.step:
             self.grid *= 2
             cells = [time // self.grid for time in self.times]
@@ -146,7 +150,7 @@ class _Candidates:
         chosen = np.searchsorted(self.times, middles + 1e-3, side="right") - 1  # containers round to milliseconds
         chosen = chosen.clip(0).tolist()
         frames = np.stack([self.images[i] for i in chosen])
-        return Window(frames, tuple(self.times[i] for i in chosen), start, end)
+        return Window(frames, tuple(self.times[i] for i in chosen), start, end, self.side)
 
     def _keep(self, indices: list[int]) -> None:
         self.times = [self.times[i] for i in indices]
@@ -154,18 +158,20 @@ class _Candidates:
 
 
 class _All(_Candidates):
-    """All frames, of at most `RATE` a second."""
+    """All frames, of at most `RATE` a second and `HELD` in all."""
 
     def __init__(self, num_frames: int, seconds: float) -> None:
         super().__init__(num_frames, seconds)
         self.small: list[np.ndarray] = []
+        self.apart = 0.9 / min(RATE, HELD / (1.5 * seconds))
 
     def offer(self, shown: Shown) -> bool:
-        if self.times and shown.time - self.times[-1] < 0.9 / RATE:
+        if self.times and shown.time - self.times[-1] < self.apart:
             return False
         image = shown.image()
         self.times.append(shown.time)
         self.images.append(image)
+        self.side = shown.side
         self.small.append(np.asarray(Image.fromarray(image).resize(SMALL, Image.Resampling.BOX)))
         return True
 
@@ -176,7 +182,7 @@ class _All(_Candidates):
         last = max(int(np.searchsorted(times, end - 1e-3)), first + 1)
         chosen = (first + spread_out(np.stack(self.small[first:last]), self.num_frames)).tolist()
         frames = np.stack([self.images[i] for i in chosen])
-        return Window(frames, tuple(self.times[i] for i in chosen), start, end)
+        return Window(frames, tuple(self.times[i] for i in chosen), start, end, self.side)
 
     def _keep(self, indices: list[int]) -> None:
         super()._keep(indices)

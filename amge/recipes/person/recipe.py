@@ -3,6 +3,7 @@
 Shapes: `n` clips, `T h w` the grid of the patches, `N = T * h * w`, `C` channels, `P` parts of a body.
 """
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +20,7 @@ from amge.files import whole
 from amge.heads.person import PARTS, PersonHead, strongest
 from amge.model import MuscleModel
 from amge.recipes.person.scenes import SEEN, Scenes
+from amge.recipes.run_folder import same_run
 from amge.skeleton.layouts import COCO17
 
 
@@ -177,6 +179,9 @@ def train(
     spec, out = model.spec, Path(out)
     if spec is None or spec.modalities != ("rgb",):
         raise ValueError("a person head is for models that look at RGB pictures")
+    weights = sum(float(value.double().abs().sum()) for value in model.state_dict().values())
+    options = {"spec": json.loads(spec.to_json()), "weights": weights, "clips": clips, "seed": seed}
+    same_run(out, json.dumps(options, indent=2))
     training = Scenes(load(data, "train"), clips, spec.size, seed)
     testing = Scenes(load(data, "val_seen") + load(data, "val_unseen"), max(clips // 10, 16), spec.size, seed + 1)
     learned = patches_of(model, training, out / "train.safetensors")
@@ -185,5 +190,5 @@ def train(
     head = PersonHead(model.backbone.out_channels)
     fit_head(head, learned, spec.size, epochs, seed=seed)
     limits = calibrate(head, tested, spec.size)
-    changed = spec.replace(evidence={**spec.evidence, **limits})
+    changed = spec.replace(evidence=limits, person_head=True)
     return MuscleModel(model.backbone, model.bank, model.fusion, model.head, changed, head).eval()
