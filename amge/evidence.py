@@ -4,7 +4,7 @@ Shapes: `B` batch, `T` frames, `H W` picture or grid, `V` joints; pixels are 0..
 """
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
@@ -61,11 +61,11 @@ class Evidence:
     side: int | None = None
     """Short side of what was recorded, in pixels."""
     detail: float | None = None
-    """How much the picture differs from one plain colour, in grey levels; below its limit there is nobody."""
+    """How much the picture differs from one plain colour, in grey levels; below its limit there is nothing to see."""
     person: float | None = None
     """Confidence that somebody is there, 0..1."""
     seen: float | None = None
-    """Share of the frames in which somebody is seen."""
+    """Share of the window in which somebody is seen, judged by the frames that are looked at."""
     size: float | None = None
     """Height or width of the person, the larger, as a share of the square that the model looks at; of joints, the
     diagonal of their box as a share of the longer side of the picture."""
@@ -112,19 +112,29 @@ def _sharpness(grey: Tensor) -> float:
     return edges(fine) / max(edges(F.avg_pool2d(fine, 4)), 1e-3)
 
 
-def with_persons(evidence: Evidence, maps: PersonMaps, row: int = 0) -> Evidence:
-    """Evidence with what a person head says of a row of its batch."""
+def with_persons(evidence: Evidence, maps: PersonMaps, row: int = 0, shares: Sequence[float] | None = None) -> Evidence:
+    """Evidence with what a person head says of a row of its batch.
+
+    Args:
+        evidence: so far.
+        maps: of the batch.
+        row: in it.
+        shares: of the window, each frame that the model sees stands for; default: the same for all.
+    """
     person, parts, sideways = (each[row].float() for each in maps)
     height, width = person.shape[1:]
     each = strongest(person[None])[0]
     there = each.sigmoid()
+    weights = torch.full_like(there, 1 / len(there))
+    if shares is not None and len(shares) % len(there) == 0:  # a backbone may have fewer steps in time than frames
+        weights = torch.tensor(shares, device=there.device).view(len(there), -1).sum(dim=1)
     cells = person.sigmoid() >= 0.5
     rows, columns = cells.any(dim=2).sum(dim=1) / height, cells.any(dim=1).sum(dim=1) / width
     found = parts.sigmoid().flatten(1, 2).amax(dim=1).mean(dim=0)
     return replace(
         evidence,
         person=float(each.mean().sigmoid()),
-        seen=float((there >= 0.5).float().mean()),
+        seen=float(((there >= 0.5) * weights).sum()),
         size=float(torch.maximum(rows, columns).median()),
         parts=dict(zip(PARTS, found.tolist(), strict=True)),
         persons=int(_peaks(parts[..., 0]).float().median()),
@@ -177,7 +187,7 @@ def with_detector(evidence: Evidence, frames: np.ndarray, limits: Mapping[str, f
     found = [len(persons) for persons in estimate(frames[:: -(-len(frames) // LOOKS)])]
     share = sum(count > 0 for count in found) / len(found)
     persons = int(np.median(found)) if evidence.persons is None else evidence.persons
-    seen = share if evidence.seen is None else evidence.seen
+    seen = max(share, evidence.seen or 0.0)
     if share >= 0.5:
         return replace(evidence, person=max(limit["sure"], evidence.person or 0.0), seen=seen, persons=persons)
     return evidence if evidence.person is not None else replace(evidence, person=limit["person"])
@@ -219,7 +229,7 @@ def judge(evidence: Evidence, limits: Mapping[str, float] = LIMITS) -> tuple[Ver
         value = getattr(evidence, name)
         return value is not None and value < limit[name]
 
-    if less("detail"):
+    if less("detail") and (evidence.person is None or less("person")):
         return "nobody", ("there is nothing in the picture",)
     if less("person"):
         return "nobody", ("nobody is seen",)

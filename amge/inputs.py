@@ -67,7 +67,10 @@ def inputs(
         clip = to_clip(window.frames, spec.size, spec.mean, spec.std, spec.crop)[None]
         given = torch.cat([from_rgb(clip, modality) for modality in spec.modalities], dim=1)[0]
         evidence = replace(of_pictures(window.frames, window.end - window.start), side=window.side)
-        yield Input(given, WindowPrediction(window.start, window.end, {}, window.frames, evidence=evidence))
+        yield Input(
+            given,
+            WindowPrediction(window.start, window.end, {}, window.frames, shares=window.shares, evidence=evidence),
+        )
 
 
 def _skeletons(
@@ -87,7 +90,9 @@ def _skeletons(
     for clip in person_clips(source, spec.frames, spec.seconds, pose, progress, fps):
         evidence = of_joints(clip.keypoints, clip.end - clip.start, clip.frames)
         keypoints = None if clip.person is None else clip.keypoints
-        window = WindowPrediction(clip.start, clip.end, {}, clip.frames, clip.person, clip.weight, keypoints, evidence)
+        window = WindowPrediction(
+            clip.start, clip.end, {}, clip.frames, clip.person, clip.weight, keypoints=keypoints, evidence=evidence
+        )
         if clip.person is None:
             yield Input(None, window)
             continue

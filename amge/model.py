@@ -399,10 +399,12 @@ class MuscleModel(Module):
         for row, values in enumerate(rows):
             evidence = found.evidence or Evidence()
             if maps is not None:
-                evidence = with_persons(evidence, maps, row)
+                evidence = with_persons(evidence, maps, row, found.shares)
             if spec.modality != "skeleton" and found.frames is not None and is_unsure(evidence, spec.evidence):
                 evidence = with_detector(evidence, found.frames, spec.evidence)
             verdict, reasons = judge(evidence, spec.evidence)
+            if verdict != "nobody" and not self.trained:
+                verdict, reasons = "doubtful", ("the model is untrained", *reasons)
             known = dict.fromkeys(spec.labels) if verdict == "nobody" else dict(zip(spec.labels, values, strict=True))
             answers.append(replace(found, probabilities=known, evidence=evidence, verdict=verdict, reasons=reasons))
         return answers

@@ -40,6 +40,8 @@ class WindowPrediction:
     seen."""
     weight: float = 1.0
     """Summed over windows it is largest for the main person: their mean size in pixels."""
+    shares: tuple[float, ...] | None = None
+    """Of the window, for which each of the frames that a video model looks at stands."""
     keypoints: np.ndarray | None = None
     """Of the person, `(T, V, 3)` in pixels of `frames`, in the layout of the pose estimator."""
     evidence: Evidence | None = None
@@ -218,10 +220,9 @@ class Prediction(Mapping[str, "float | None"]):
         from amge.viz.body_map import draw
 
         name = Path(self.source).stem.replace("_", " ") if title is None and self.source else title or ""
-        if self.verdict == "nobody":
-            name = f"{name}: {'; '.join(self.reasons)}".removeprefix(": ")
+        note = "" if self.verdict == "ok" else f"{self.verdict}: {'; '.join(self.reasons)}"
         drawn = draw if self.keys() <= NAMES.keys() else bars
-        return drawn(dict(ranked(self)), None, name, self.threshold)
+        return drawn(dict(ranked(self)), None, name, self.threshold, note=note)
 
     @property
     def title(self) -> str:

@@ -207,8 +207,9 @@ def test_save_draws_bars_for_labels_that_are_no_muscles(tiny_spec, video, tmp_pa
     drawn = bars(
         amge.from_pretrained(folder).predict(video),
         frames,
-        "side step: the picture is small, 48 pixels",
+        "side step",
         model.spec.threshold,
+        note="doubtful: the picture is small, 48 pixels",
     )
     with Image.open(tmp_path / "map.png") as image:
         assert image.tobytes() == drawn.tobytes()

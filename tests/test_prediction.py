@@ -17,7 +17,7 @@ def window(start, *values, verdict="ok", reasons=(), person=None, weight=1.0):
     probabilities = dict(zip(LABELS, values or (None,) * 3, strict=True))
     evidence = Evidence(seconds=2.0, person=0.9)
     return WindowPrediction(
-        start, start + 2.0, probabilities, None, person, weight, None, evidence, verdict, tuple(reasons)
+        start, start + 2.0, probabilities, None, person, weight, evidence=evidence, verdict=verdict, reasons=(*reasons,)
     )
 
 

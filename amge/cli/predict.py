@@ -237,6 +237,8 @@ def picture_paths(videos: list[str], save: Path) -> dict[str, Path]:
 
 def picture(result: "Prediction", shown: Shown, path: Path) -> None:
     """Draw a body map of each person, or bars for labels that are no muscles, over a timeline if there is one."""
+    import numpy as np
+
     from amge.muscles import REGION_IDS
     from amge.prediction import ranked
     from amge.viz.bars import bars
@@ -249,15 +251,18 @@ def picture(result: "Prediction", shown: Shown, path: Path) -> None:
         title = Path(result.source or "video").stem.replace("_", " ")
         if result.others:
             title += f", person {each.person}"
-        if each.verdict != "ok":
-            title += f": {'; '.join(each.reasons)}"
+        note = "" if each.verdict == "ok" else f"{each.verdict}: {'; '.join(each.reasons)}"
         known = dict(ranked(each))
         spans = [
             Span(w.start, w.end, dict(ranked(w.probabilities)) or None, shown.few.get(w.start)) for w in each.windows
         ]
         several = spans if len(spans) > 1 and any(span.probabilities for span in spans) else ()
         drawn = draw if each.keys() <= {*REGION_IDS} else bars
-        pages.append(drawn(known, pictured(shown.busiest[each.person]), title, each.threshold, windows=several))
+        frames = pictured(shown.busiest[each.person])
+        if several and shown.busiest[each.person].keypoints is None and shown.few:
+            some = list(shown.few.values())[:: -(-len(shown.few) // DRAWN)]
+            frames = np.stack([few[len(few) // 2] for few in some])  # of the whole video
+        pages.append(drawn(known, frames, title, each.threshold, windows=several, note=note))
     path.parent.mkdir(parents=True, exist_ok=True)
     save(path, pages[0] if len(pages) == 1 else stack(*pages))
 

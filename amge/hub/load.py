@@ -119,6 +119,8 @@ def load(
             hint = "; strict=False starts these parts afresh"
             if any(key.startswith("backbone.") for key in unfit):
                 hint = ""
+            elif set(spec.labels) < set(saved.labels):
+                hint = "; strict=False keeps the rows of the labels that are asked for, and leaves the others out"
             elif unknown := [label for label in spec.labels if label not in saved.labels]:
                 hint = (
                     f"; the weights have no label {listed(unknown)}. strict=False starts their rows afresh and keeps "

@@ -14,6 +14,7 @@ from amge.data.clips import Augmentation
 from amge.data.datasets import DATASETS
 from amge.errors import one_of
 from amge.hub.load import read_spec, spec_of
+from amge.hub.names import REPO
 from amge.hub.published import is_name
 from amge.spec import ModelSpec
 from amge.train.losses import LOSSES
@@ -198,7 +199,8 @@ class TrainConfig:
         elif self.teacher == "self":  # it sees the very same clips
             taught = {"auxiliary": found.modality, "auxiliary_backbone": None, "pairing": 1}
         untrained: dict[str, Any] = {"tag": None, "licence": None, "metrics": {}, "person_head": False}
-        if self.init is not None and self.init not in NETWORKS:
+        remote = REPO.fullmatch(self.init or "") and not Path(self.init or "").is_dir()  # is not asked for a spec
+        if self.init is not None and self.init not in NETWORKS and not remote:
             start = spec_of(files_of(self.init, self.model))
             if start.arch == found.arch and start.modalities == found.modalities:
                 untrained |= {name: getattr(start, name) for name in ("person_head", "evidence", "threshold")}

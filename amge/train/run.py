@@ -198,7 +198,10 @@ class Run:
         }
         processes = config.devices * config.nodes
         if len(train) < config.batch_size * processes:
-            raise ValueError(f"{len(train)} videos make no batch of {config.batch_size} for {processes} process(es)")
+            raise ValueError(
+                f"{len(train)} videos make no batch of {config.batch_size} for {processes} process(es); "
+                f"take a smaller batch_size"
+            )
         batches = len(train) // processes // config.batch_size
         steps = config.epochs[number] * -(-batches // config.accumulate)
         module = Training(

@@ -48,3 +48,15 @@ def spread(pictures: np.ndarray, count: int) -> np.ndarray:
         nearest[chosen] = -1
         chosen.append(int(nearest.argmax()))
     return np.sort(chosen)
+
+
+def shares(pictures: np.ndarray, chosen: np.ndarray) -> tuple[float, ...]:
+    """For which share of all pictures each of the chosen ones stands: those to which it is nearest.
+
+    Args:
+        pictures: `(n, ...)`.
+        chosen: indices `(T,)`, as `spread` gives them.
+    """
+    flat = pictures.reshape(len(pictures), -1).astype(np.float32)
+    nearest = np.stack([((flat - flat[index]) ** 2).sum(axis=1) for index in chosen]).argmin(axis=0)
+    return tuple((np.bincount(nearest, minlength=len(chosen)) / len(flat)).tolist())

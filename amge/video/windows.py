@@ -17,6 +17,7 @@ from amge.errors import VideoError, describe
 from amge.video.frames import MIN_SIDE, Shown
 from amge.video.path import check_fps
 from amge.video.read import read_frames
+from amge.video.sampling import shares
 from amge.video.sampling import spread as spread_out
 
 RATE, HELD = 30, 450
@@ -35,6 +36,7 @@ class Window:
         start: Where the clip starts, in seconds.
         end: Where the clip ends, in seconds.
         side: Short side of what was recorded, in pixels; frames may be smaller.
+        shares: Of the clip, for which each frame stands.
     """
 
     frames: np.ndarray
@@ -42,6 +44,7 @@ class Window:
     start: float
     end: float
     side: int
+    shares: tuple[float, ...]
 
 
 def windows(
@@ -150,7 +153,8 @@ class _Candidates:
         chosen = np.searchsorted(self.times, middles + 1e-3, side="right") - 1  # containers round to milliseconds
         chosen = chosen.clip(0).tolist()
         frames = np.stack([self.images[i] for i in chosen])
-        return Window(frames, tuple(self.times[i] for i in chosen), start, end, self.side)
+        times = tuple(self.times[i] for i in chosen)
+        return Window(frames, times, start, end, self.side, (1 / self.num_frames,) * self.num_frames)
 
     def _keep(self, indices: list[int]) -> None:
         self.times = [self.times[i] for i in indices]
@@ -180,9 +184,12 @@ class _All(_Candidates):
         times = np.array(self.times)
         first = max(int(np.searchsorted(times, start + 1e-3, side="right")) - 1, 0)
         last = max(int(np.searchsorted(times, end - 1e-3)), first + 1)
-        chosen = (first + spread_out(np.stack(self.small[first:last]), self.num_frames)).tolist()
+        small = np.stack(self.small[first:last])
+        found = spread_out(small, self.num_frames)
+        chosen = (first + found).tolist()
         frames = np.stack([self.images[i] for i in chosen])
-        return Window(frames, tuple(self.times[i] for i in chosen), start, end, self.side)
+        on_screen = tuple(self.times[i] for i in chosen)
+        return Window(frames, on_screen, start, end, self.side, shares(small, found))
 
     def _keep(self, indices: list[int]) -> None:
         super()._keep(indices)

@@ -18,6 +18,7 @@ def bars(
     threshold: float | Mapping[str, float] = 0.5,
     width: int = 1600,
     windows: Sequence[Span] = (),
+    note: str = "",
 ) -> Image.Image:
     """Draw probabilities of any labels as bars, next to the frames they were estimated from.
 
@@ -28,6 +29,7 @@ def bars(
         threshold: from which probability on a label counts as active; one for all, or one per label.
         width: width of the picture in pixels; its height is 9/16 of that, and what the timeline takes.
         windows: for a timeline below; see `amge.viz.timeline.timeline`.
+        note: a line under the title, such as what to think of the prediction.
 
     Returns:
         an RGB image.
@@ -39,7 +41,8 @@ def bars(
     thresholds = each_threshold(threshold, values)
     check_picture(frames, width)
     page = Page(width)
-    page.text((56, 40), title or "Predicted labels", 34, INK, room=1488, bold=True)
+    page.text((56, 32), title or "Predicted labels", 34, INK, room=1488, bold=True)
+    page.text((56, 76), note, 19, MUTED, room=1488)
     left = 56
     if frames is not None:
         page.text((56, 108), "Frames", 17, MUTED)

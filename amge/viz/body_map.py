@@ -65,6 +65,7 @@ def draw(
     threshold: float | Mapping[str, float] = 0.5,
     width: int = 1600,
     windows: Sequence[Span] = (),
+    note: str = "",
 ) -> Image.Image:
     """Draw probabilities on the body, next to the frames they were estimated from.
 
@@ -75,6 +76,7 @@ def draw(
         threshold: from which probability on a region counts as active; one for all, or one per region.
         width: width of the picture in pixels; its height is 9/16 of that, and what the timeline takes.
         windows: for a timeline below; see `amge.viz.timeline.timeline`.
+        note: a line under the title, such as what to think of the prediction.
 
     Returns:
         an RGB image.
@@ -88,7 +90,8 @@ def draw(
     check_picture(frames, width)
 
     page = _Body(width)
-    page.text((56, 40), title or "Activated muscle regions", 34, INK, room=1488, bold=True)
+    page.text((56, 32), title or "Activated muscle regions", 34, INK, room=1488, bold=True)
+    page.text((56, 76), note, 19, MUTED, room=1488)
     if frames is not None:
         page.text((56, 108), "Frames", 17, MUTED)
         page.contact_grid(frames, (56, 140, 536, 832))

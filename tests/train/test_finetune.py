@@ -134,18 +134,18 @@ def test_two_stages_from_a_whole_model_keep_receiver_and_fusion(clips, start, tm
 
 @pytest.mark.parametrize("init", ["pretrained", "transm3e-lite", "transm3e-lite.open-exercise", "open-exercise"])
 def test_published_weights_by_name_are_kept_whole(init):
-    model = amge.build("transm3e-lite", labels=amge.spec("transm3e-lite").labels[::-1])
+    model = amge.build("transm3e-lite", labels=amge.spec("transm3e-lite").labels[::-1], person_head=True)
     said = initialise(model, init, "transm3e-lite")
     trained = amge.build("transm3e-lite", pretrained=True)
     keys = [key for key in trained.state_dict() if not key.startswith("head.")]
     assert all(torch.equal(model.state_dict()[key], trained.state_dict()[key]) for key in keys)
     assert torch.equal(model.head.projection.weight.flip(0), trained.head.projection.weight)
-    kept = "backbone, bank.tokens.main, bank.tokens.receiver, fusion, head"
+    kept = "backbone, bank.tokens.main, bank.tokens.receiver, fusion, head, person"
     assert said == f"starts from transm3e-lite.open-exercise (Apache-2.0): keeps {kept}"
 
 
 def test_shared_labels_keep_their_rows_and_are_told():
-    model = amge.build("transm3e-lite", labels=("gluteus", "other"))
+    model = amge.build("transm3e-lite", labels=("gluteus", "other"), person_head=True)
     said = initialise(model, "pretrained", "transm3e-lite")
     assert said.endswith(
         "keeps 1 of 2 rows of head by their labels, those of 'other' are fresh, 19 of the weights are not used"
