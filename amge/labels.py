@@ -88,7 +88,8 @@ def move(weights: Rows, model: Rows) -> Move:
             continue
         moved[key] = rows
         lacking[key] = tuple(name for name in names if name not in places)
-        left[key] = tuple(name for name in there if name not in set(names))
+        wanted = set(names)
+        left[key] = tuple(name for name in there if name not in wanted)
     return Move(moved, fresh, lacking, left)
 
 

@@ -116,12 +116,12 @@ def load(
         refused = [text for key, text in unfit.items() if strict or key.startswith("backbone.")]
         if refused:
             more = f" and {len(refused) - 3} more" if len(refused) > 3 else ""
-            hint = "; strict=False starts these parts afresh"
+            hint, known = "; strict=False starts these parts afresh", set(saved.labels)
             if any(key.startswith("backbone.") for key in unfit):
                 hint = ""
-            elif set(spec.labels) < set(saved.labels):
+            elif set(spec.labels) < known:
                 hint = "; strict=False keeps the rows of the labels that are asked for, and leaves the others out"
-            elif unknown := [label for label in spec.labels if label not in saved.labels]:
+            elif unknown := [label for label in spec.labels if label not in known]:
                 hint = (
                     f"; the weights have no label {listed(unknown)}. strict=False starts their rows afresh and keeps "
                     f"the others"
