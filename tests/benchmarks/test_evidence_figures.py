@@ -25,13 +25,6 @@ def test_clips_without_people_are_of_many_kinds(prepared):
 
 
 @pytest.mark.slow
-def test_how_often_somebody_is_missed(capsys, monkeypatch, prepared):
-    found = run("evidence.py", capsys, monkeypatch, "--data", prepared, "--videos", ROOT / "examples")
-    assert found["people"]["pieces of real videos"] == {"clips": 8, "wrong": 0}
-    assert found["nobody"]["patterns"]["wrong"] == found["nobody"]["drawn things"]["wrong"] == 0
-
-
-@pytest.mark.slow
 def test_steadiness_and_time(capsys, monkeypatch):
     place = ROOT / "examples"
     found = run("steadiness.py", capsys, monkeypatch, "--videos", place, "--starts", 1, "--time", place / "squat.mp4")
