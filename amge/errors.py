@@ -1,6 +1,7 @@
 """What a user can mend, said in one line: a name that is not known, an input that can't be used."""
 
 import os
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
@@ -27,6 +28,14 @@ def one_of(kind: str, name: object, valid: Iterable[str]) -> str:
     hint = f"did you mean {' or '.join(map(repr, close))}? " if close else ""
     listed = ", ".join(choices[:40]) + (f" and {len(choices) - 40} more" if len(choices) > 40 else "")
     raise ValueError(f"unknown {kind} {name!r}; {hint}valid: {listed or 'none'}")
+
+
+def outside() -> int:
+    """How many calls up the first is that neither this library nor torch made: where a warning belongs."""
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] in ("amge", "torch", "contextlib"):
+        level, frame = level + 1, frame.f_back
+    return level
 
 
 @contextmanager

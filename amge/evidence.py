@@ -5,7 +5,7 @@ Shapes: `B` batch, `T` frames, `H W` picture or grid, `V` joints; pixels are 0..
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -78,25 +78,28 @@ class Evidence:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, rounded."""
-        values = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        short = {name: round(value, 3) if isinstance(value, float) else value for name, value in values.items()}
-        return short | {"parts": {name: round(value, 3) for name, value in self.parts.items()}}
+
+        def short(value: Any) -> Any:
+            return round(value, 3) if isinstance(value, float) else value
+
+        parts = {name: short(value) for name, value in self.parts.items()}
+        return {name: short(value) for name, value in asdict(self).items()} | {"parts": parts}
 
 
-def of_pictures(frames: np.ndarray, seconds: float) -> Evidence:
-    """What frames uint8 `(T, H, W, 3)` themselves tell."""
+def with_pictures(evidence: Evidence, frames: np.ndarray) -> Evidence:
+    """Evidence with what frames uint8 `(T, H, W, 3)` themselves tell."""
     height, width = frames.shape[1:3]
     grey = torch.from_numpy(np.ascontiguousarray(frames)).float().mean(dim=-1)[:, None]
     scale = 128 / min(height, width)
     small = F.interpolate(grey, scale_factor=scale, mode="area") if scale < 1 else grey
     blocks = F.adaptive_avg_pool2d(small, 24)
     change = blocks.flatten(1).std(dim=0, correction=0)
-    return Evidence(
-        seconds,
+    return replace(
+        evidence,
         movement=float(change.topk(12).values.mean()) if len(frames) > 1 else None,
         light=float(small.flatten().kthvalue(int(0.9 * small.numel()) + 1).values) / 255,
         sharpness=_sharpness(grey[:: max(1, len(grey) // 4)]),
-        side=min(height, width),
+        side=min(height, width) if evidence.side is None else evidence.side,
         detail=float(blocks.flatten(1).std(dim=1, correction=0).median()),
     )
 
@@ -142,8 +145,8 @@ def with_persons(evidence: Evidence, maps: PersonMaps, row: int = 0, shares: Seq
     )
 
 
-def of_joints(keypoints: np.ndarray, seconds: float, frames: np.ndarray | None = None) -> Evidence:
-    """What the joints of one person `(T, V, 3)` tell, with the frames that they lie in, if there are any."""
+def with_joints(evidence: Evidence, keypoints: np.ndarray, frames: np.ndarray | None = None) -> Evidence:
+    """Evidence with what the joints of one person `(T, V, 3)` tell, which lie in `frames`, if there are any."""
     seen = (keypoints[..., 2] > 0).any(axis=1)
     sizes = [extent(pose) for pose in keypoints[seen]]
     scale = max(float(np.median(sizes)), 1e-6) if sizes else 1.0
@@ -152,10 +155,7 @@ def of_joints(keypoints: np.ndarray, seconds: float, frames: np.ndarray | None =
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # joints that are never seen
         moved = np.nan_to_num(np.linalg.norm(np.nanstd(known, axis=0), axis=-1)).max(initial=0.0) / scale
-    evidence = of_pictures(frames, seconds) if frames is not None else Evidence(seconds, 0.0)
     evidence = replace(evidence, movement=100 * float(moved), detail=None)  # a pose estimator's word counts for more
-    if not len(places):
-        return replace(evidence, person=0.0, seen=0.0)
     confidence = keypoints[seen, :, 2].mean(axis=0)
     graph = layout_of(keypoints.shape[1])
     parts: dict[str, float] = {}

@@ -4,7 +4,6 @@ Shapes: `B` batch, `P` persons, `T` frames, `V` joints.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
@@ -13,10 +12,9 @@ import torch
 from torch import Tensor
 
 from amge.backbones.contract import Backbone
-from amge.errors import VideoError
-from amge.evidence import of_joints, of_pictures
+from amge.evidence import Evidence
 from amge.prediction import WindowPrediction
-from amge.spec import ModelSpec, is_number
+from amge.spec import ModelSpec
 from amge.video.modality import from_rgb
 from amge.video.preprocess import to_clip
 
@@ -37,7 +35,7 @@ class Input(NamedTuple):
     given: Tensor | None
     """None where a pose estimator finds nobody."""
     window: WindowPrediction
-    """Without probabilities."""
+    """Without probabilities, and with no more evidence than its length."""
 
 
 def inputs(
@@ -50,8 +48,6 @@ def inputs(
 ) -> Iterator[Input]:
     """What a model takes, one row for each window, or for each person in a window; arguments and errors as
     `MuscleModel.predict_windows`."""
-    if fps is not None and not is_number(fps, 0):
-        raise VideoError(f"fps must be a number over 0, got {fps!r}")
     if spec.modality == "skeleton":
         yield from _skeletons(spec, backbone, source, progress, "mediapipe" if pose is None else pose, fps)
         return
@@ -66,7 +62,7 @@ def inputs(
     for window in windows(source, spec.frames, spec.seconds, progress=progress, fps=fps, **how):  # type: ignore[arg-type]
         clip = to_clip(window.frames, spec.size, spec.mean, spec.std, spec.crop)[None]
         given = torch.cat([from_rgb(clip, modality) for modality in spec.modalities], dim=1)[0]
-        evidence = replace(of_pictures(window.frames, window.end - window.start), side=window.side)
+        evidence = Evidence(window.end - window.start, side=window.side)
         yield Input(
             given,
             WindowPrediction(window.start, window.end, {}, window.frames, shares=window.shares, evidence=evidence),
@@ -88,7 +84,7 @@ def _skeletons(
     layout, graph = backbone.input_layout, getattr(backbone, "graph", None)
     slots, joints = (axis if isinstance(axis, int) else 1 for axis in (layout[1], layout[3]))
     for clip in person_clips(source, spec.frames, spec.seconds, pose, progress, fps):
-        evidence = of_joints(clip.keypoints, clip.end - clip.start, clip.frames)
+        evidence = Evidence(clip.end - clip.start)
         keypoints = None if clip.person is None else clip.keypoints
         window = WindowPrediction(
             clip.start, clip.end, {}, clip.frames, clip.person, clip.weight, keypoints=keypoints, evidence=evidence

@@ -4,8 +4,7 @@ Parts say it of themselves. A head has a method `rows(labels)`: its tensors whos
 has names, to these names in order; and `aligned = True` if token `k` is label `k`, so that the tokens of every bank are
 such rows too. Then a fusion with a parameter for each token names it in `token_rows` (`reset_parameters` of the module
 that holds it makes it fresh), which is None if it can't tell tokens apart from their places; a fusion that says nothing
-treats all tokens alike. Of a head that says nothing nobody
-knows the rows.
+treats all tokens alike. Of a head that says nothing nobody knows the rows.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

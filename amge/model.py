@@ -4,7 +4,6 @@ Shapes: `B` batch, `T H W` picture or grid, `N` patches, `M` tokens per bank, `C
 """
 
 import os
-import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -15,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from amge.backbones.contract import Backbone, BackboneOutput
-from amge.errors import VideoError, describe
-from amge.evidence import Evidence, is_unsure, judge, with_detector, with_persons
+from amge.errors import VideoError, describe, outside
+from amge.evidence import Evidence, is_unsure, with_detector, with_joints, with_persons, with_pictures
 from amge.heads.person import PersonHead
 from amge.inputs import Input, Source, inputs
 from amge.labels import move, rows_of, take
@@ -306,8 +305,8 @@ class MuscleModel(Module):
         spec = self._spec()
         for given, window in inputs(spec, self.backbone, source, progress, pose, fps):
             if given is None:
-                nobody = judge(replace(window.evidence or Evidence(), person=0.0), spec.evidence)
-                yield replace(window, probabilities=dict.fromkeys(spec.labels), verdict=nobody[0], reasons=nobody[1])
+                evidence = replace(self._evidence(window), person=0.0)
+                yield window.judged(dict.fromkeys(spec.labels), evidence, spec.evidence)
             else:
                 yield self._answers(given[None], window)[0]
 
@@ -394,20 +393,23 @@ class MuscleModel(Module):
                 f"{spec.name} gave logits that are not finite; its weights or the clip hold NaN or infinity"
             )
         rows = (logits.sigmoid() if spec.activation == "sigmoid" else logits.softmax(dim=-1)).cpu().tolist()
-        found = window or WindowPrediction(0.0, 0.0, {}, None)
+        window = window or WindowPrediction(0.0, 0.0, {}, None)
+        known, doubts = self._evidence(window), () if self.trained else ("the model is untrained",)
         answers = []
         for row, values in enumerate(rows):
-            evidence = found.evidence or Evidence()
-            if maps is not None:
-                evidence = with_persons(evidence, maps, row, found.shares)
-            if spec.modality != "skeleton" and found.frames is not None and is_unsure(evidence, spec.evidence):
-                evidence = with_detector(evidence, found.frames, spec.evidence)
-            verdict, reasons = judge(evidence, spec.evidence)
-            if verdict != "nobody" and not self.trained:
-                verdict, reasons = "doubtful", ("the model is untrained", *reasons)
-            known = dict.fromkeys(spec.labels) if verdict == "nobody" else dict(zip(spec.labels, values, strict=True))
-            answers.append(replace(found, probabilities=known, evidence=evidence, verdict=verdict, reasons=reasons))
+            evidence = known if maps is None else with_persons(known, maps, row, window.shares)
+            if spec.modality != "skeleton" and window.frames is not None and is_unsure(evidence, spec.evidence):
+                evidence = with_detector(evidence, window.frames, spec.evidence)
+            answers.append(window.judged(dict(zip(spec.labels, values, strict=True)), evidence, spec.evidence, doubts))
         return answers
+
+    @staticmethod
+    def _evidence(window: WindowPrediction) -> Evidence:
+        """What pictures and joints of a window tell."""
+        evidence = window.evidence or Evidence()
+        if window.frames is not None:
+            evidence = with_pictures(evidence, window.frames)
+        return evidence if window.keypoints is None else with_joints(evidence, window.keypoints, window.frames)
 
     @property
     def trained(self) -> bool:
@@ -452,14 +454,6 @@ class MuscleModel(Module):
                 f"  parts       {', '.join(parts)}{', person' if self.person else ''}",
             )
         )
-
-
-def outside() -> int:
-    """How many calls up the first is that neither this library nor torch made: where a warning belongs."""
-    level, frame = 1, sys._getframe(1)
-    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] in ("amge", "torch", "contextlib"):
-        level, frame = level + 1, frame.f_back
-    return level
 
 
 def fingerprint(head: nn.Module, bank: nn.Module | None) -> Tensor | None:

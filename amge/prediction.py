@@ -5,18 +5,20 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from amge.evidence import Evidence, Verdict
+from amge.evidence import Evidence, Verdict, judge
 from amge.muscles import REGIONS
 
 if TYPE_CHECKING:
     from pandas import DataFrame  # type: ignore[import-untyped]
     from PIL.Image import Image
+
+    from amge.viz.timeline import Span
 
 NAMES = {region.id: region.name for region in REGIONS}
 """For people to read."""
@@ -24,7 +26,7 @@ ROUNDED = 4
 """Digits of a probability in text."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class WindowPrediction:
     """The prediction for one window of a video."""
 
@@ -33,7 +35,7 @@ class WindowPrediction:
     """In seconds."""
     probabilities: Mapping[str, float | None]
     """All None where nobody is seen."""
-    frames: np.ndarray | None
+    frames: np.ndarray | None = field(compare=False)
     """The frames that the model, or the pose estimator, looked at, uint8 `(T, H, W, 3)`; None for skeletons given."""
     person: int | None = None
     """Whose it is, numbered in the order of appearance; None where the model looks at the whole picture, or nobody is
@@ -42,7 +44,7 @@ class WindowPrediction:
     """Summed over windows it is largest for the main person: their mean size in pixels."""
     shares: tuple[float, ...] | None = None
     """Of the window, for which each of the frames that a video model looks at stands."""
-    keypoints: np.ndarray | None = None
+    keypoints: np.ndarray | None = field(default=None, compare=False)
     """Of the person, `(T, V, 3)` in pixels of `frames`, in the layout of the pose estimator."""
     evidence: Evidence | None = None
     verdict: Verdict = "ok"
@@ -51,7 +53,29 @@ class WindowPrediction:
 
     def active(self, threshold: float) -> list[str]:
         """Regions from the threshold up, most likely first."""
-        return [name for name, p in ranked(self.probabilities) if p >= threshold]
+        return reaching(self.probabilities, threshold)
+
+    def judged(
+        self,
+        probabilities: Mapping[str, float | None],
+        evidence: Evidence,
+        limits: Mapping[str, float],
+        doubts: tuple[str, ...] = (),
+    ) -> "WindowPrediction":
+        """The same with its probabilities, or None for each where the evidence says that nobody is there.
+
+        Args:
+            probabilities: by label.
+            evidence: that they rest on.
+            limits: of the model, see `amge.evidence.judge`.
+            doubts: reasons for doubt that are not in the evidence.
+        """
+        verdict, reasons = judge(evidence, limits)
+        if verdict == "nobody":
+            probabilities = dict.fromkeys(probabilities)
+        elif doubts:
+            verdict, reasons = "doubtful", (*doubts, *reasons)
+        return replace(self, probabilities=probabilities, evidence=evidence, verdict=verdict, reasons=reasons)
 
 
 def check_threshold(threshold: float) -> float:
@@ -70,11 +94,14 @@ def ranked(probabilities: Mapping[str, float | None]) -> list[tuple[str, float]]
     return sorted(((name, p) for name, p in probabilities.items() if p is not None), key=lambda item: -item[1])
 
 
+def reaching(probabilities: Mapping[str, float | None], threshold: float) -> list[str]:
+    """Regions from the threshold up, most likely first."""
+    return [name for name, p in ranked(probabilities) if p >= threshold]
+
+
 def light(window: WindowPrediction) -> WindowPrediction:
     """A prediction without its pictures, so that memory does not grow with a video."""
-    return (
-        window if window.frames is None and window.keypoints is None else replace(window, frames=None, keypoints=None)
-    )
+    return replace(window, frames=None, keypoints=None)
 
 
 def by_prominence(windows: Sequence[WindowPrediction]) -> list[int | None]:
@@ -129,7 +156,7 @@ class Prediction(Mapping[str, "float | None"]):
     @property
     def active(self) -> list[str]:
         """Regions from the threshold up, most likely first."""
-        return [name for name, p in ranked(self.probabilities) if p >= self.threshold]
+        return reaching(self.probabilities, self.threshold)
 
     @property
     def persons(self) -> "tuple[Prediction, ...]":
@@ -210,19 +237,24 @@ class Prediction(Mapping[str, "float | None"]):
             raise ImportError("to_frame needs pandas: pip install pandas") from None
         return DataFrame(self.rows())
 
-    def plot(self, title: str | None = None) -> "Image":
-        """The body map, or bars for labels that are no muscle regions.
+    def plot(
+        self, title: str | None = None, frames: np.ndarray | None = None, windows: "Sequence[Span]" = ()
+    ) -> "Image":
+        """The body map, or bars for labels that are no muscle regions, with what to think of it.
 
-        Raises:
-            ImportError: if Pillow is not installed.
+        Args:
+            title: default: the name of the video.
+            frames: to show beside it, uint8 `(T, H, W, 3)`.
+            windows: for a timeline below.
         """
         from amge.viz.bars import bars
         from amge.viz.body_map import draw
 
-        name = Path(self.source).stem.replace("_", " ") if title is None and self.source else title or ""
+        if title is None:
+            title = Path(self.source or "").stem.replace("_", " ")
         note = "" if self.verdict == "ok" else f"{self.verdict}: {'; '.join(self.reasons)}"
         drawn = draw if self.keys() <= NAMES.keys() else bars
-        return drawn(dict(ranked(self)), None, name, self.threshold, note=note)
+        return drawn(dict(ranked(self)), frames, title, self.threshold, windows=windows, note=note)
 
     @property
     def title(self) -> str:

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
+from amge.builder import load as load_model
 from amge.data.open_exercise import load, to_frames
 from amge.recipes.person.scenes import SEEN, beside
 from amge.synthetic.empty import render_empty
@@ -148,8 +149,7 @@ def main() -> None:
         import amge.evidence
 
         amge.evidence.detector = lambda: None
-    folder = Path(options.model).is_dir()
-    model = amge.from_pretrained(options.model) if folder else amge.build(options.model, pretrained=True)
+    model = load_model(options.model)
     table: dict[str, dict[str, list[float]]] = {"people": {}, "nobody": {}}
     reasons: dict[str, int] = {}
     for there, clips in (("people", people(options.data, options.videos)), ("nobody", nobody(options.data))):

@@ -21,6 +21,7 @@ import torch
 import yaml
 
 import amge
+from amge.builder import load
 from amge.video.read import read_frames
 
 LENGTHS = np.linspace(4, 20, 20)
@@ -74,10 +75,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    folder = Path(options.model).is_dir()
-    model = amge.from_pretrained(options.model) if folder else amge.build(options.model, pretrained=True)
-    other = amge.from_pretrained(options.model) if folder else amge.build(options.model, pretrained=True)
-    assert other.spec is not None
+    model, other = load(options.model), load(options.model)
     changes = dict(each.split("=", 1) for each in options.set)
     other.spec = other.spec.replace(**{name: yaml.safe_load(value) for name, value in changes.items()})
     report: dict[str, Any] = {"model": options.model, "set": changes, "threads": options.threads}

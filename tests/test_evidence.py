@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import amge
-from amge.evidence import LIMITS, Evidence, is_unsure, judge, of_joints, of_pictures, with_detector, with_persons
+from amge.evidence import LIMITS, Evidence, is_unsure, judge, with_detector, with_joints, with_persons, with_pictures
 from amge.heads.person import PARTS, PersonHead, PersonMaps, strongest
 
 RNG = np.random.default_rng(0)
@@ -85,15 +85,19 @@ def scene(height=240, width=320):
     return RNG.integers(0, 256, (24, 32, 3)).repeat(height // 24, 0).repeat(width // 32, 1).astype(np.uint8)
 
 
+def looked_at(frames):
+    return with_pictures(Evidence(seconds=4.0), frames)
+
+
 def test_what_pictures_tell():
     still = np.stack([scene()] * 12)
     moving = np.stack([np.roll(still[0], 10 * step, axis=1) for step in range(12)])
-    one, other = of_pictures(still, 4.0), of_pictures(moving, 4.0)
+    one, other = looked_at(still), looked_at(moving)
     assert (one.seconds, one.side, one.movement) == (4.0, 240, 0.0) and other.movement > 20
     grain = (still + RNG.normal(0, 8, still.shape)).clip(0, 255).astype(np.uint8)
-    assert of_pictures(grain, 4.0).movement < LIMITS["movement"]  # the noise of a sensor is no movement
-    assert of_pictures(still // 10, 4.0).light < LIMITS["light"] < one.light
-    plain = of_pictures(np.full_like(still, 90), 4.0)
+    assert looked_at(grain).movement < LIMITS["movement"]  # the noise of a sensor is no movement
+    assert looked_at(still // 10).light < LIMITS["light"] < one.light
+    plain = looked_at(np.full_like(still, 90))
     assert plain.detail == pytest.approx(0, abs=1e-3) and one.detail > LIMITS["detail"]
 
 
@@ -103,12 +107,12 @@ def test_blur_is_seen():
     picture = Image.fromarray(scene())
     blurred = np.stack([np.asarray(picture.filter(ImageFilter.GaussianBlur(12)))] * 4)
     sharp = np.stack([np.asarray(picture)] * 4)
-    assert of_pictures(blurred, 1.0).sharpness < 0.5 * of_pictures(sharp, 1.0).sharpness
+    assert looked_at(blurred).sharpness < 0.5 * looked_at(sharp).sharpness
 
 
 @pytest.mark.parametrize("size", [(16, 16), (17, 300), (300, 17), (720, 1280)])
 def test_pictures_of_any_size(size):
-    evidence = of_pictures(RNG.integers(0, 256, (3, *size, 3), dtype=np.uint8), 1.0)
+    evidence = looked_at(RNG.integers(0, 256, (3, *size, 3), dtype=np.uint8))
     assert evidence.side == min(size) and np.isfinite([evidence.movement, evidence.light, evidence.sharpness]).all()
 
 
@@ -181,23 +185,26 @@ def test_a_skeleton_model_has_no_person_head():
 # Joints and the detector
 
 
+def of_a_person(keypoints):
+    frames = RNG.integers(0, 256, (8, 240, 320, 3), dtype=np.uint8)
+    return with_joints(with_pictures(Evidence(seconds=2.0), frames), keypoints, frames)
+
+
 def test_what_joints_tell():
     person = np.zeros((8, 17, 3), np.float32)
     person[..., 0], person[..., 1] = np.linspace(10, 60, 17), np.linspace(10, 200, 17)
     person[..., 2] = 0.9
-    still = of_joints(person, 2.0)
+    still = with_joints(Evidence(), person)
     assert still.movement == 0 and still.person == pytest.approx(0.9) and still.seen == 1 and still.light is None
     person[:, 9, 1] += np.linspace(0, 80, 8)
     person[4:, 13:, 2] = 0.0
     person[:2] = 0
-    moving = of_joints(person, 2.0, RNG.integers(0, 256, (8, 240, 320, 3), dtype=np.uint8))
+    moving = of_a_person(person)
     assert moving.movement > LIMITS["movement"] and moving.seen == 0.75 and moving.side == 240
     assert moving.parts["head"] > moving.parts["knees"] > 0
     outside = person.copy()
     outside[..., 13:, 1] += 500
-    assert judge(of_joints(outside, 2.0, RNG.integers(0, 256, (8, 240, 320, 3), dtype=np.uint8)))[1] == (
-        "only the upper body is in the picture",
-    )
+    assert judge(of_a_person(outside))[1] == ("only the upper body is in the picture",)
 
 
 def test_a_pose_estimator_is_asked_in_a_close_call(monkeypatch):

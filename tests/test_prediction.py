@@ -196,3 +196,10 @@ def test_models_describe_themselves_in_short(tiny_model):
     by_hand = amge.MuscleModel(tiny_model.backbone, tiny_model.bank, tiny_model.fusion, tiny_model.head)
     assert "by hand" in repr(by_hand)
     assert amge.build("all-ones").trained  # there is nothing to train
+
+
+def test_windows_are_equal_whatever_their_pictures():
+    from dataclasses import replace
+
+    assert replace(ONE, frames=np.zeros((2, 4, 4, 3), np.uint8)) == replace(ONE, frames=np.ones((3, 4, 4, 3), np.uint8))
+    assert ONE != OTHER

@@ -12,6 +12,7 @@ from amge.bulk.table import failure, rows, schema_of
 from amge.devices import usable_device
 from amge.errors import VideoError
 from amge.model import MuscleModel
+from amge.prediction import check_threshold
 from amge.version import __version__
 
 
@@ -44,9 +45,7 @@ class Predictor:
             raise ValueError("this model was put together by hand; without a spec it does not know its labels or input")
         if pose is not None and spec.modality != "skeleton":
             raise ValueError(f"{spec.name} looks at pictures; a pose estimator is for skeleton models")
-        self.threshold = spec.threshold if threshold is None else threshold
-        if not 0 <= self.threshold <= 1:
-            raise ValueError(f"threshold must lie in 0..1, got {self.threshold}")
+        self.threshold = check_threshold(spec.threshold if threshold is None else threshold)
         self.modality = spec.modality
         self.pose = (pose or "mediapipe") if spec.modality == "skeleton" else None
         about = {

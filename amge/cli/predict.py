@@ -236,35 +236,29 @@ def picture_paths(videos: list[str], save: Path) -> dict[str, Path]:
 
 
 def picture(result: "Prediction", shown: Shown, path: Path) -> None:
-    """Draw a body map of each person, or bars for labels that are no muscles, over a timeline if there is one."""
+    """Draw each person, over a timeline if there is one."""
     import numpy as np
 
-    from amge.muscles import REGION_IDS
     from amge.prediction import ranked
-    from amge.viz.bars import bars
-    from amge.viz.body_map import draw
     from amge.viz.page import save, stack
     from amge.viz.timeline import Span
 
     pages = []
     for each in result.persons:
-        title = Path(result.source or "video").stem.replace("_", " ")
+        title = Path(result.source or "").stem.replace("_", " ")
         if result.others:
             title += f", person {each.person}"
-        note = "" if each.verdict == "ok" else f"{each.verdict}: {'; '.join(each.reasons)}"
-        known = dict(ranked(each))
         spans = [
             Span(w.start, w.end, dict(ranked(w.probabilities)) or None, shown.few.get(w.start)) for w in each.windows
         ]
         several = spans if len(spans) > 1 and any(span.probabilities for span in spans) else ()
-        drawn = draw if each.keys() <= {*REGION_IDS} else bars
         frames = pictured(shown.busiest[each.person])
         if several and shown.busiest[each.person].keypoints is None and shown.few:
             some = list(shown.few.values())[:: -(-len(shown.few) // DRAWN)]
             frames = np.stack([few[len(few) // 2] for few in some])  # of the whole video
-        pages.append(drawn(known, frames, title, each.threshold, windows=several, note=note))
+        pages.append(each.plot(title, frames, several))
     path.parent.mkdir(parents=True, exist_ok=True)
-    save(path, pages[0] if len(pages) == 1 else stack(*pages))
+    save(path, stack(*pages))
 
 
 def pictured(window: "WindowPrediction") -> "np.ndarray | None":

@@ -70,7 +70,7 @@ def check_fps(source: object, fps: float | None) -> None:
     """
     if fps is None:
         return
-    if not 0 < fps < float("inf"):
-        raise VideoError(f"fps must be a number over 0, got {fps}")
+    if not isinstance(fps, int | float) or not 0 < fps < float("inf"):
+        raise VideoError(f"fps must be a number over 0, got {fps!r}")
     if isinstance(source, str | os.PathLike) and not str(source).lower().endswith(KEYPOINTS) and os.path.isfile(source):
         raise VideoError(f"{source} has frames a second of its own; fps is for keypoints and folders of images")

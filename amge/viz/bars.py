@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from PIL import Image
 
-from amge.viz.page import FOOTNOTE, INK, MUTED, Page, check_picture, check_values, each_threshold, stack
-from amge.viz.timeline import Span, timeline
+from amge.viz.page import Page, check_picture, check_values, each_threshold
+from amge.viz.timeline import Span, finished
 
 LISTED = 16
 
@@ -41,17 +41,9 @@ def bars(
     thresholds = each_threshold(threshold, values)
     check_picture(frames, width)
     page = Page(width)
-    page.text((56, 32), title or "Predicted labels", 34, INK, room=1488, bold=True)
-    page.text((56, 76), note, 19, MUTED, room=1488)
-    left = 56
-    if frames is not None:
-        page.text((56, 108), "Frames", 17, MUTED)
-        page.contact_grid(frames, (56, 140, 536, 832))
-        left = 620
+    page.heading(title or "Predicted labels", note, frames)
+    left = 56 if frames is None else 620
     shown = f"The {LISTED} most likely of {len(values)} labels" if len(values) > LISTED else "Labels"
     page.ranking(values, thresholds, (left, 108, 1544, 740), shown, max(8, min(len(values), LISTED)))
     page.scale((1224, 790, 1544, 806), thresholds)
-    if windows:
-        return stack(page.finish(), timeline(windows, threshold, width))
-    page.text((56, 858), FOOTNOTE, 15, MUTED)
-    return page.finish()
+    return finished(page, windows, threshold, width)

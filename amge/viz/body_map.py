@@ -10,9 +10,7 @@ from amge.errors import one_of
 from amge.muscles import REGION_IDS, REGIONS
 from amge.viz.body_shapes import BACK, FINGERS, FRONT, SILHOUETTE
 from amge.viz.page import (
-    FOOTNOTE,
     INACTIVE,
-    INK,
     MUTED,
     Colour,
     Page,
@@ -20,11 +18,10 @@ from amge.viz.page import (
     check_values,
     each_threshold,
     shade,
-    stack,
 )
 from amge.viz.page import colour as colour
 from amge.viz.page import save as save
-from amge.viz.timeline import Span, timeline
+from amge.viz.timeline import Span, finished
 
 _BODY, _EDGE = (235, 239, 244), (166, 177, 192)
 _LISTED = 8
@@ -90,11 +87,7 @@ def draw(
     check_picture(frames, width)
 
     page = _Body(width)
-    page.text((56, 32), title or "Activated muscle regions", 34, INK, room=1488, bold=True)
-    page.text((56, 76), note, 19, MUTED, room=1488)
-    if frames is not None:
-        page.text((56, 108), "Frames", 17, MUTED)
-        page.contact_grid(frames, (56, 140, 536, 832))
+    page.heading(title or "Activated muscle regions", note, frames)
     middles = (336, 836) if frames is None else (710, 1034)
     colours = {name: shade(value, thresholds[name]) for name, value in values.items()}
     for side, name, middle in zip((FRONT, BACK), ("Front", "Back"), middles, strict=True):
@@ -103,10 +96,7 @@ def draw(
     names = {region.id: region.name for region in REGIONS}
     page.ranking(values, thresholds, (1224, 108, 1544, 700), "Most likely regions", _LISTED, names)
     page.scale((1224, 764, 1544, 780), thresholds)
-    if windows:
-        return stack(page.finish(), timeline(windows, threshold, width))
-    page.text((56, 858), FOOTNOTE, 15, MUTED)
-    return page.finish()
+    return finished(page, windows, threshold, width)
 
 
 def _regions(values: Mapping[str, float]) -> Mapping[str, float]:

@@ -141,6 +141,14 @@ class Page:
         stroke = round(size * self.unit / 60) if bold else 0
         self.canvas.text((at[0] * self.unit, at[1] * self.unit), shown, fill, font, anchor, stroke_width=stroke)
 
+    def heading(self, title: str, note: str, frames: np.ndarray | None) -> None:
+        """A title, a line of remarks, and the frames on the left, if there are any."""
+        self.text((56, 32), title, 34, INK, room=1488, bold=True)
+        self.text((56, 76), note, 19, MUTED, room=1488)
+        if frames is not None:
+            self.text((56, 108), "Frames", 17, MUTED)
+            self.contact_grid(frames, (56, 140, 536, 832))
+
     def length(self, text: str, size: float) -> float:
         """How wide a line of text is."""
         return _font(size * self.unit).getlength(text) / self.unit

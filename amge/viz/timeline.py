@@ -16,6 +16,7 @@ from amge.viz.page import (
     check_values,
     each_threshold,
     shade,
+    stack,
 )
 
 COLUMNS = 12
@@ -106,6 +107,14 @@ def timeline(
                 ink = WHITE if value > 0.7 else INK
                 page.text(((left + right) / 2, y + 3), f"{value:.0%}", 15, ink, "ma", right - left)
     page.text((56, bottom + 32), FOOTNOTE, 15, MUTED)
+    return page.finish()
+
+
+def finished(page: Page, windows: Sequence[Span], threshold: float | Mapping[str, float], width: int) -> Image.Image:
+    """A page with its footnote; or with a timeline below, which has one."""
+    if windows:
+        return stack(page.finish(), timeline(windows, threshold, width))
+    page.text((56, 858), FOOTNOTE, 15, MUTED)
     return page.finish()
 
 

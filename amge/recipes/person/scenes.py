@@ -255,5 +255,4 @@ class Scenes(Dataset):
             "clip": clip.transpose(0, 1).contiguous(),
             "persons": torch.from_numpy(persons),
             "turned": torch.tensor(turned),
-            "source": torch.tensor(int(source)),
         }
