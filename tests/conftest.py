@@ -14,6 +14,7 @@ from PIL import Image
 
 import amge
 import amge.zoo  # before the fixture `registry` looks at what there is
+from amge.data.datasets import DATASETS, LICENCES
 from amge.hub.published import PUBLISHED
 from amge.muscles import REGION_IDS
 from amge.registry import HOMES, MODELS, PARTS
@@ -30,7 +31,7 @@ def no_detector(request, monkeypatch):
 def registry():
     """Names that a test registers are forgotten after it."""
     with ExitStack() as stack:
-        for known in (MODELS, PUBLISHED, HOMES, *PARTS.values()):
+        for known in (MODELS, PUBLISHED, HOMES, DATASETS, LICENCES, *PARTS.values()):
             stack.enter_context(patch.dict(known))
         yield
 

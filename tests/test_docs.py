@@ -31,7 +31,7 @@ def folder(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("page", [page for page, snippets in PYTHON.items() if snippets], ids=lambda page: page.stem)
-def test_python_snippets_run_one_after_the_other(page, folder):
+def test_python_snippets_run_one_after_the_other(page, folder, registry):
     names = {"__name__": "snippet"}
     for code in PYTHON[page]:
         exec(compile(code, str(page), "exec"), names)
