@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -14,44 +14,25 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 
 from amge.errors import VideoError
+from amge.video.clock import Clock, end_of
 from amge.video.frames import Shown, check_size, fit
+from amge.video.hdr import LIGHT, Light, tone_mapped
 from amge.video.picture import over_white
 
-_JUMP = 60.0  # seconds; timestamps further apart than this are a broken clock, not a pause
 FAR = 3.0
 """Seconds; to a frame that is closer to the start all frames are decoded."""
 LOCAL = {"protocol_whitelist": "file"}
 _CONVERT = "`ffmpeg -i in.mp4 out.mp4`"
-_ATTACHED_PICTURE = 0x400  # FFmpeg's AV_DISPOSITION_ATTACHED_PIC: the cover of a song
-
-
-class _Clock:
-    """Increasing times from 0 out of timestamps that may be missing, repeated, out of order or reset."""
-
-    def __init__(self, gap: float, origin: float | None = None) -> None:
-        self.gap = gap
-        self.origin = origin
-        self.offset = 0.0
-        self.last: float | None = None
-
-    def tick(self, timestamp: float | None) -> float:
-        """Seconds since the first frame of the frame stamped `timestamp` (seconds), or since the `origin` if given."""
-        if self.last is None:
-            stamp = timestamp or 0.0
-            self.offset = -(stamp if self.origin is None else self.origin)
-            self.last = max(stamp + self.offset, 0.0)
-            return self.last
-        following = self.last + self.gap
-        time = following if timestamp is None else timestamp + self.offset
-        if abs(time - self.last) > _JUMP:
-            self.offset += following - time
-            time = following
-        self.last = time if time > self.last else following
-        return self.last
+_TRANSPARENT = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
+_DEFAULT, _ATTACHED_PICTURE = 0x1, 0x400  # FFmpeg's AV_DISPOSITION_DEFAULT, _ATTACHED_PIC: the cover of a song
 
 
 def seconds_of(path: Path) -> float | None:
-    """The length that a video file declares, or None if it does not. Cheap: nothing is decoded.
+    """The length of the picture of a video file, from its first frame to the end of its last. None: nothing of it can
+    be decoded.
+
+    The stamps of the packets tell; only the first frame is decoded. Where the file says how long the picture is and can
+    be searched, those of the end are read, elsewhere all.
 
     Raises:
         VideoError: if it is not a video.
@@ -59,7 +40,19 @@ def seconds_of(path: Path) -> float | None:
     try:
         with _opened(path) as container:
             stream = _video_stream(path, container)
-            return _declared_seconds(container, stream) or (container.duration / 1e6 if container.duration else None)
+            read, first, demuxed = [], None, container.demux(stream)
+            for packet in demuxed:
+                read.append(packet)
+                first = next(_frames(packet, stream.codec_context), None)
+                if first:
+                    break
+            if not first:
+                return None
+            clock, declared = _clock(container, stream, first.time)
+            if declared and first.time is not None and _searchable(container):
+                container.seek(int((first.time + declared) / stream.time_base), stream=stream, backward=True)
+                return end_of(_stamps(container.demux(stream)), clock) or declared
+            return end_of(_stamps(chain(read, demuxed)), clock)
     except av.FFmpegError as error:
         raise VideoError(f"{path} is not a video that FFmpeg can read ({error.strerror})") from error
 
@@ -69,38 +62,38 @@ def from_file(path: Path, head: bytes, max_side: int, start: float = 0.0) -> Gen
 
     With a `start` (seconds) decoding begins at a key frame before it, where the file can be searched.
     """
-    count, time, end = 0, 0.0, 0.0
+    count, end, clock = 0, 0.0, None
     try:
         with _opened(path) as container:
             stream = _video_stream(path, container)
-            declared = _declared_seconds(container, stream)
-            total = declared or (container.duration / 1e6 if container.duration else None)
-            origin, frames = None, _decoded(container, stream)
-            if start >= FAR and {"mp4", "matroska"} & set(container.format.name.split(",")):
-                origin, frames = _searched(container, stream, start)
+            decoder = _decoder(stream)
+            frames, origin = _decoded(container, stream, decoder), None
+            if start >= FAR and _searchable(container):
+                origin, frames = _searched(container, stream, decoder, start)
                 if origin is None:
                     container.close()
                     yield from from_file(path, head, max_side)
                     return
-            clock, scaler = _Clock(1 / float(stream.average_rate or 30), origin), VideoReformatter()
+            total, scaler = container.duration / 1e6 if container.duration else None, VideoReformatter()
             for frame in frames:
                 check_size(str(path), frame.width, frame.height)
-                if count == 0:
+                if clock is None:
+                    clock, declared = _clock(container, stream, frame.time if origin is None else origin)
+                    total = declared or total
                     size = fit(frame.width * float(stream.sample_aspect_ratio or 1), frame.height, max_side)
-                    matrix = _display_matrix(frame)
+                    matrix, light = _display_matrix(frame), LIGHT.get(int(decoder.color_trc or 0))
                 count += 1
-                time = clock.tick(frame.time)
-                shown = float((getattr(frame, "duration", None) or 0) * (frame.time_base or 0))
-                end = time + (shown if 0 < shown <= _JUMP else clock.gap)
-                yield Shown(
-                    time, end, total, partial(_picture, scaler, frame, size, matrix), min(frame.width, frame.height)
+                time, end = clock.tick(
+                    frame.time, float((getattr(frame, "duration", None) or 0) * (frame.time_base or 0))
                 )
+                image = partial(_picture, scaler, frame, size, matrix, light)
+                yield Shown(time, end, total, image, min(frame.width, frame.height))
             few = not stream.frames or count < 0.9 * stream.frames
     except av.FFmpegError as error:
         reason = error.strerror
         if count:
             raise VideoError(
-                f"{path} is truncated or damaged after {count} frames ({time:.1f} s): {reason}; "
+                f"{path} is truncated or damaged after {count} frames ({end:.1f} s): {reason}; "
                 f"copy or record it again, or keep the readable part with {_CONVERT}"
             ) from error
         if head[4:8] == b"ftyp":
@@ -112,7 +105,7 @@ def from_file(path: Path, head: bytes, max_side: int, start: float = 0.0) -> Gen
             f"{path} is not a video that FFmpeg can read ({reason}); "
             f"give e.g. an mp4, mov, avi, mkv, webm or gif file, or convert it with {_CONVERT}"
         ) from error
-    if count == 0:
+    if clock is None:
         raise VideoError(f"{path}: no frame of its video could be decoded; try to convert it with {_CONVERT}")
     if declared and few and end < 0.9 * declared:
         raise VideoError(
@@ -127,12 +120,14 @@ def _opened(path: Path) -> Any:
 
 
 def _video_stream(path: Path, container: Any) -> Any:
-    streams = [s for s in container.streams.video if not int(getattr(s, "disposition", 0)) & _ATTACHED_PICTURE]
+    """The main one: of those with the most frames the default or else the largest, much as FFmpeg's command chooses."""
+    streams = [s for s in container.streams.video if not _disposition(s) & _ATTACHED_PICTURE]
     if not streams or container.format.name == "tty":  # FFmpeg draws .txt files on a terminal
         raise VideoError(
             f"{path} has no video in it (audio or text only, or its index is truncated): give a file with pictures"
         )
-    stream = streams[0]
+    most = max(stream.frames for stream in streams)
+    stream = max(streams, key=lambda stream: (2 * stream.frames >= most, *_importance(stream)))
     if stream.codec_context is None:
         raise VideoError(f"{path}: FFmpeg has no decoder for its video; convert it with {_CONVERT}")
     if stream.codec_context.width:
@@ -142,34 +137,61 @@ def _video_stream(path: Path, container: Any) -> Any:
     return stream
 
 
-def _decoded(container: Any, stream: Any) -> Iterator[Any]:
+def _importance(stream: Any) -> tuple[bool, int]:
+    context = stream.codec_context
+    return bool(_disposition(stream) & _DEFAULT), context.width * context.height if context else 0
+
+
+def _disposition(stream: Any) -> int:
+    return int(getattr(stream.disposition, "value", stream.disposition))  # an enum, of integers only in later versions
+
+
+def _decoder(stream: Any) -> Any:
+    """What decodes a stream: FFmpeg's own decoders of VP8 and VP9 leave transparency out."""
+    transparent = stream.metadata.get("alpha_mode", stream.metadata.get("ALPHA_MODE")) == "1"
+    name = _TRANSPARENT.get(stream.codec_context.name) if transparent else None
+    return av.CodecContext.create(name, "r") if name in av.codecs_available else stream.codec_context
+
+
+def _frames(packet: Any, decoder: Any) -> Iterator[Any]:
+    """Those of a packet; of one that can't be decoded as a recording starts between key frames, none."""
+    try:
+        yield from decoder.decode(packet)
+    except av.FFmpegError:
+        return
+
+
+def _decoded(container: Any, stream: Any, decoder: Any) -> Iterator[Any]:
     """The frames from where the file is."""
-    begun = False
-    for packet in container.demux(stream):
-        try:
-            frames = packet.decode()
-        except av.FFmpegError:
-            if begun:
-                raise
-            continue  # a recording that starts between key frames
-        begun = begun or bool(frames)
-        yield from frames
+    packets = container.demux(stream)
+    for packet in packets:
+        frames = list(_frames(packet, decoder))
+        if frames:
+            yield from frames
+            break
+    for packet in packets:
+        yield from decoder.decode(packet)
 
 
-def _searched(container: Any, stream: Any, start: float) -> tuple[float | None, Iterator[Any]]:
+def _searchable(container: Any) -> bool:
+    return bool({"mp4", "matroska"} & set(container.format.name.split(",")))
+
+
+def _searched(container: Any, stream: Any, decoder: Any, start: float) -> tuple[float | None, Iterator[Any]]:
     """When the first frame is stamped, and the frames from a key frame at or before `start` (seconds after it).
 
     None where no such frame is found. Decoding tells, not the index: the first frame need not be stamped with the
     stream's start, and what the index finds may be a key frame after `start`, whose leading frames can't be decoded.
     """
-    first = next(_decoded(container, stream), None)
-    if first is None or first.time is None:
+    first = next(_decoded(container, stream, decoder), None)
+    if first is None or first.time is None or _declared_seconds(container, stream, first.time) is None:
         return None, iter(())
     target, step = start, 1.0
     while target > 0:
         try:
             container.seek(int((first.time + target) / stream.time_base), stream=stream, backward=True)
-            frames = _decoded(container, stream)
+            decoder.flush_buffers()
+            frames = _decoded(container, stream, decoder)
             landed = next(frames, None)
         except av.FFmpegError:
             break
@@ -179,8 +201,16 @@ def _searched(container: Any, stream: Any, start: float) -> tuple[float | None, 
     return None, iter(())
 
 
-def _declared_seconds(container: Any, stream: Any) -> float | None:
-    """The length that the file declares, where such a declaration was written when the recording was complete."""
+def _clock(container: Any, stream: Any, first: float | None) -> tuple[Clock, float | None]:
+    """The clock of a stream whose first frame is stamped `first`, and the length that it declares."""
+    declared = _declared_seconds(container, stream, first or 0.0)
+    whole = container.duration / 1e6 if container.duration and container.format.name in ("flv", "asf") else None
+    gap = min(1 / float(stream.guessed_rate or stream.average_rate or 30), 60.0)
+    return Clock(gap, declared or whole, first), declared
+
+
+def _declared_seconds(container: Any, stream: Any, first: float) -> float | None:
+    """The length from the first frame on, where the file declares one that was written when it was complete."""
     if "mp4" in container.format.name:
         return float(stream.duration * stream.time_base) if stream.duration else None
     if container.format.name == "avi":
@@ -188,8 +218,17 @@ def _declared_seconds(container: Any, stream: Any) -> float | None:
     tag = re.fullmatch(r"(\d+):(\d+):([\d.]+)", stream.metadata.get("DURATION", ""))
     if "matroska" in container.format.name and tag and container.duration:
         written = int(tag[1]) * 3600 + int(tag[2]) * 60 + float(tag[3])
-        return min(written, container.duration / 1e6) - float((stream.start_time or 0) * stream.time_base)
+        return min(written, container.duration / 1e6) - first
     return None
+
+
+def _stamps(packets: Iterable[Any]) -> Iterator[tuple[float | None, float | None, float]]:
+    """When the frame of each packet is shown and when it is decoded, and how long it is shown, in seconds."""
+    for packet in packets:
+        if packet.size and not packet.is_discard:  # the last one is empty, those that an edit list leaves out are not
+            base = float(packet.time_base or 0)
+            stamp, decoded = (None if at is None else at * base for at in (packet.pts, packet.dts))
+            yield stamp, decoded, (packet.duration or 0) * base
 
 
 def _display_matrix(frame: Any) -> np.ndarray | None:
@@ -197,10 +236,13 @@ def _display_matrix(frame: Any) -> np.ndarray | None:
     return None if data is None else np.frombuffer(bytes(data), dtype=np.int32)
 
 
-def _picture(scaler: VideoReformatter, frame: Any, size: tuple[int, int], matrix: np.ndarray | None) -> np.ndarray:
+def _picture(
+    scaler: VideoReformatter, frame: Any, size: tuple[int, int], matrix: np.ndarray | None, light: Light | None
+) -> np.ndarray:
     alpha = frame.format.has_palette or any(part.is_alpha for part in frame.format.components)
-    pixels = scaler.reformat(frame, *size, format="rgba" if alpha else "rgb24", interpolation="AREA").to_ndarray()
-    rgb = over_white(pixels) if alpha else pixels
+    pixels = "rgb48le" if light else "rgba" if alpha else "rgb24"
+    rgb = scaler.reformat(frame, *size, format=pixels, interpolation="AREA").to_ndarray()
+    rgb = tone_mapped(rgb, light) if light else over_white(rgb) if alpha else rgb
     return rgb if matrix is None else _oriented(rgb, matrix)
 
 

@@ -1,4 +1,4 @@
-"""Frames one by one, with their times, from an array, a tensor or a folder of images.
+"""Frames one by one, with their times, from an array, a tensor, a folder of images or an animated image.
 
 Nothing here holds more than the frame at hand: a picture is made only when it is asked for.
 """
@@ -16,7 +16,7 @@ from PIL import Image
 from amge.errors import VideoError, describe
 from amge.video.path import IMAGE_SUFFIXES as IMAGE_SUFFIXES
 from amge.video.path import images_in
-from amge.video.picture import MAX_PIXELS, read_picture, upright_size
+from amge.video.picture import MAX_PIXELS, read_animation, read_picture, upright_size
 
 MIN_SIDE = 16
 
@@ -85,6 +85,16 @@ def from_array(array: np.ndarray, fps: float, max_side: int) -> Generator[Shown,
     size = fit(array.shape[2], array.shape[1], max_side)
     for i, frame in enumerate(array):
         yield Shown(i / fps, (i + 1) / fps, len(array) / fps, partial(_resized, frame, size), min(array.shape[1:3]))
+
+
+def from_animation(path: Path, max_side: int) -> Generator[Shown, None, None]:
+    """The frames of an animated WebP."""
+    end = 0.0
+    for picture, seconds in read_animation(path):
+        height, width = picture.shape[:2]
+        check_size(str(path), width, height)
+        time, end = end, end + seconds
+        yield Shown(time, end, None, partial(_resized, picture, fit(width, height, max_side)), min(width, height))
 
 
 def _resized(frame: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -11,6 +11,8 @@ from PIL import Image, ImageOps
 from amge.errors import VideoError
 
 MAX_PIXELS = 4096 * 4096
+UNTIMED = 100
+"""Milliseconds that browsers show a picture of an animation that does not say how long."""
 _EXIF_ORIENTATION = 0x0112
 
 
@@ -31,6 +33,20 @@ def read_picture(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
         upright = upright.convert("RGBA" if upright.has_transparency_data else "RGB")
         shown = np.asarray(upright.resize(size, Image.Resampling.BILINEAR) if size else upright)
         return over_white(shown) if upright.mode == "RGBA" else shown
+
+
+def read_animation(path: Path) -> Iterator[tuple[np.ndarray, float]]:
+    """The pictures of an animated WebP, which FFmpeg does not decode: uint8 RGB `(H, W, 3)`, and the seconds each is
+    shown.
+
+    Raises:
+        VideoError: if it can't be read; says why.
+    """
+    with _opened(path) as image:
+        for number in range(getattr(image, "n_frames", 1)):
+            image.seek(number)
+            picture = over_white(np.asarray(image.convert("RGBA")))
+            yield picture, (image.info.get("duration") or UNTIMED) / 1000
 
 
 def upright_size(path: Path) -> tuple[int, int]:

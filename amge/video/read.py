@@ -10,7 +10,7 @@ import torch
 
 from amge.errors import VideoError, describe
 from amge.video.decode import from_file, seconds_of
-from amge.video.frames import MIN_SIDE, Shown, check_array, from_array, from_images
+from amge.video.frames import MIN_SIDE, Shown, check_array, from_animation, from_array, from_images
 from amge.video.path import look
 
 
@@ -31,17 +31,24 @@ def read_frames(source: object, fps: float, max_side: int, start: float = 0.0) -
     path, found = Path(source), look(source)
     if isinstance(found, list):
         return from_images(path, found, fps, max_side)
+    if _animated(found):
+        return from_animation(path, max_side)
     return from_file(path, found, max_side, start)
 
 
+def _animated(head: bytes) -> bool:
+    """Whether these are the first bytes of a WebP."""
+    return head[:4] == b"RIFF" and head[8:12] == b"WEBP"
+
+
 def duration(source: str | os.PathLike[str], fps: float = 30.0) -> float:
-    """Seconds of a video file or of a folder of images: as declared, or else counted by decoding.
+    """Seconds of the picture of a video file or of a folder of images: the end of the last of its `windows`.
 
     Raises:
         VideoError: if it cannot be read.
     """
-    path = Path(source)
-    seconds = seconds_of(path) if path.is_file() else None
+    found = look(source)
+    seconds = None if isinstance(found, list) or _animated(found) else seconds_of(Path(source))
     if seconds is None:
         with closing(read_frames(source, fps, MIN_SIDE)) as stream:
             seconds = max((shown.end for shown in stream), default=0.0)

@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 
 from amge.errors import VideoError
-from amge.video.decode import _Clock, _oriented
+from amge.video.decode import _oriented
 from amge.video.windows import windows
 from amge.video.write import write_video
 
@@ -150,19 +150,6 @@ def test_progress_of_a_file(tmp_path):
     list(windows(tmp_path / "a.mp4", 4, progress=lambda done, total: calls.append((done, total))))
     assert [done for done, _ in calls] == sorted(done for done, _ in calls)
     assert {total for _, total in calls} == {2.0}
-
-
-def test_clock():
-    def ticks(*stamps):
-        clock = _Clock(0.1)
-        return [clock.tick(stamp) for stamp in stamps]
-
-    assert ticks(5.0, 5.5, 5.6) == pytest.approx([0, 0.5, 0.6])
-    assert ticks(None, None, None) == pytest.approx([0, 0.1, 0.2])
-    assert ticks(3.0, 3.0, 3.0, 3.5) == pytest.approx([0, 0.1, 0.2, 0.5])
-    assert ticks(0.0, 0.2, 0.1, 0.4) == pytest.approx([0, 0.2, 0.3, 0.4])
-    assert ticks(0.0, 0.1, 90000.0, 90000.1) == pytest.approx([0, 0.1, 0.2, 0.3])
-    assert ticks(500.0, 500.1, 0.0, 0.3) == pytest.approx([0, 0.1, 0.2, 0.5])
 
 
 def rotate(path, *numbers):

@@ -1,0 +1,70 @@
+"""When frames are on screen, out of what a file stamps on them."""
+
+from collections.abc import Iterable
+
+_JUMP = 60.0
+"""Seconds; stamps further apart are a broken clock, or a pause where the length of the file has room for it."""
+_PAUSE = 3600.0
+"""Seconds; the longest pause that is believed."""
+_ROUNDING = 1.0
+"""Seconds by which a declared length may fall short."""
+
+_REORDERED = 16
+"""Frames over which those that are shown later may be decoded first."""
+
+
+class Clock:
+    """Increasing times from 0 out of stamps that may be missing, repeated, out of order or reset. All in seconds.
+
+    Args:
+        gap: between frames where nothing tells.
+        room: end of the video as the file declares it, where it does: up to there a jump is a pause.
+        origin: stamp of the first frame, where another is read first.
+    """
+
+    def __init__(self, gap: float, room: float | None = None, origin: float | None = None) -> None:
+        self.gap, self.room, self.origin = gap, room, origin
+        self.offset = None if origin is None else -origin
+        self.last: float | None = None
+
+    def tick(self, stamp: float | None, shown: float = 0.0) -> tuple[float, float]:
+        """When the next frame comes on screen and when it goes, if it is `shown` for some time (0: not known)."""
+        following = 0.0 if self.last is None else self.last + self.gap
+        if stamp is not None and self.offset is None:
+            self.offset = following - stamp
+        time = following if stamp is None or self.offset is None else stamp + self.offset
+        if self.last is not None and abs(time - self.last) > _JUMP and not self._paused(self.last, time):
+            self.offset, time = (self.offset or 0.0) + following - time, following
+        if self.last is None or time <= self.last:
+            time = max(time, following)
+        self.last = time
+        believed = 0 < shown <= _JUMP or (shown > 0 and self._paused(time, time + shown))
+        return time, time + (shown if believed else self.gap)
+
+    def _paused(self, last: float, time: float) -> bool:
+        return self.room is not None and 0 < time - last <= _PAUSE and time <= self.room + _ROUNDING
+
+
+def end_of(packets: Iterable[tuple[float | None, float | None, float]], clock: Clock) -> float:
+    """When the last frame goes from the screen.
+
+    Args:
+        packets: in the order of the file, each with the stamp of its frame, the one of its decoding, which starts anew
+            where another recording was joined, and how long the frame is shown.
+        clock: a fresh one; what is stamped before its origin, and read before that, can't be decoded.
+    """
+    parts: list[list[tuple[float | None, float]]] = [[]]
+    before: float | None = None
+    for stamp, decoded, shown in packets:
+        if before is not None and decoded is not None and decoded < before - _REORDERED * clock.gap:
+            parts.append([])
+        before = before if decoded is None else decoded
+        parts[-1].append((decoded if stamp is None else stamp, shown))
+    if clock.origin is not None:
+        parts[0] = [(stamp, shown) for stamp, shown in parts[0] if stamp is None or stamp >= clock.origin]
+    end = 0.0
+    for part in parts:
+        ordered = iter(sorted((stamp, shown) for stamp, shown in part if stamp is not None))
+        for stamp, shown in part:
+            end = clock.tick(*(next(ordered) if stamp is not None else (stamp, shown)))[1]
+    return end
