@@ -1,6 +1,10 @@
 """When frames are on screen, out of what a file stamps on them."""
 
 from collections.abc import Iterable
+from typing import TypeAlias
+
+Stamps: TypeAlias = tuple[float | None, float | None, float]
+"""What a packet says in seconds: when its frame is shown, when it is decoded, and how long it is shown (0: not known)."""
 
 _JUMP = 60.0
 """Seconds; stamps further apart are a broken clock, or a pause where the length of the file has room for it."""
@@ -45,12 +49,11 @@ class Clock:
         return self.room is not None and 0 < time - last <= _PAUSE and time <= self.room + _ROUNDING
 
 
-def end_of(packets: Iterable[tuple[float | None, float | None, float]], clock: Clock) -> float:
+def end_of(packets: Iterable[Stamps], clock: Clock) -> float:
     """When the last frame goes from the screen.
 
     Args:
-        packets: in the order of the file, each with the stamp of its frame, the one of its decoding, which starts anew
-            where another recording was joined, and how long the frame is shown.
+        packets: in the order of the file; the time of decoding starts anew where another recording was joined.
         clock: a fresh one; what is stamped before its origin, and read before that, can't be decoded.
     """
     parts: list[list[tuple[float | None, float]]] = [[]]

@@ -14,7 +14,7 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 
 from amge.errors import VideoError
-from amge.video.clock import Clock, end_of
+from amge.video.clock import Clock, Stamps, end_of
 from amge.video.frames import Shown, check_size, fit
 from amge.video.hdr import LIGHT, Light, tone_mapped
 from amge.video.picture import over_white
@@ -40,9 +40,10 @@ def seconds_of(path: Path) -> float | None:
     try:
         with _opened(path) as container:
             stream = _video_stream(path, container)
-            read, first, demuxed = [], None, container.demux(stream)
+            first, demuxed = None, container.demux(stream)
+            read: list[Stamps] = []
             for packet in demuxed:
-                read.append(packet)
+                read += _stamps([packet])
                 first = next(_frames(packet, stream.codec_context), None)
                 if first:
                     break
@@ -52,7 +53,7 @@ def seconds_of(path: Path) -> float | None:
             if declared and first.time is not None and _searchable(container):
                 container.seek(int((first.time + declared) / stream.time_base), stream=stream, backward=True)
                 return end_of(_stamps(container.demux(stream)), clock) or declared
-            return end_of(_stamps(chain(read, demuxed)), clock)
+            return end_of(chain(read, _stamps(demuxed)), clock)
     except av.FFmpegError as error:
         raise VideoError(f"{path} is not a video that FFmpeg can read ({error.strerror})") from error
 
@@ -83,9 +84,7 @@ def from_file(path: Path, head: bytes, max_side: int, start: float = 0.0) -> Gen
                     size = fit(frame.width * float(stream.sample_aspect_ratio or 1), frame.height, max_side)
                     matrix, light = _display_matrix(frame), LIGHT.get(int(decoder.color_trc or 0))
                 count += 1
-                time, end = clock.tick(
-                    frame.time, float((getattr(frame, "duration", None) or 0) * (frame.time_base or 0))
-                )
+                time, end = clock.tick(frame.time, float((frame.duration or 0) * (frame.time_base or 0)))
                 image = partial(_picture, scaler, frame, size, matrix, light)
                 yield Shown(time, end, total, image, min(frame.width, frame.height))
             few = not stream.frames or count < 0.9 * stream.frames
@@ -222,8 +221,7 @@ def _declared_seconds(container: Any, stream: Any, first: float) -> float | None
     return None
 
 
-def _stamps(packets: Iterable[Any]) -> Iterator[tuple[float | None, float | None, float]]:
-    """When the frame of each packet is shown and when it is decoded, and how long it is shown, in seconds."""
+def _stamps(packets: Iterable[Any]) -> Iterator[Stamps]:
     for packet in packets:
         if packet.size and not packet.is_discard:  # the last one is empty, those that an edit list leaves out are not
             base = float(packet.time_base or 0)

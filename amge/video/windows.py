@@ -69,7 +69,8 @@ def windows(
 
     Args:
         source: A video file that FFmpeg can decode, a folder of images of one size (in the order of the numbers in
-            their names), or raw video: a uint8 array or tensor (T, H, W, 3). Transparency is shown on white.
+            their names), or raw video: a uint8 array or tensor (T, H, W, 3). Transparency is shown on white,
+            high dynamic range (PQ, HLG) as a plain screen shows it.
         num_frames: Frames per clip.
         seconds: Length of a clip of a long source.
         max_side: Larger frames are scaled down to this many pixels on their longer side.
