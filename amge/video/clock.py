@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import TypeAlias
 
 Stamps: TypeAlias = tuple[float | None, float | None, float]
-"""What a packet says in seconds: when its frame is shown, when it is decoded, and how long it is shown (0: not known)."""
+"""What a packet says, in seconds: when its frame is shown, when it is decoded, how long it is shown (0: not known)."""
 
 _JUMP = 60.0
 """Seconds; stamps further apart are a broken clock, or a pause where the length of the file has room for it."""
