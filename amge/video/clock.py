@@ -8,7 +8,7 @@ Stamps: TypeAlias = tuple[float | None, float | None, float]
 
 _JUMP = 60.0
 """Seconds; stamps further apart are a broken clock, or a pause where the length of the file has room for it."""
-_PAUSE = 3600.0
+PAUSE = 6 * 3600.0
 """Seconds; the longest pause that is believed."""
 _ROUNDING = 1.0
 """Seconds by which a declared length may fall short."""
@@ -46,7 +46,7 @@ class Clock:
         return time, time + (shown if believed else self.gap)
 
     def _paused(self, last: float, time: float) -> bool:
-        return self.room is not None and 0 < time - last <= _PAUSE and time <= self.room + _ROUNDING
+        return self.room is not None and 0 < time - last <= PAUSE and time <= self.room + _ROUNDING
 
 
 def end_of(packets: Iterable[Stamps], clock: Clock) -> float:

@@ -14,7 +14,7 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 
 from amge.errors import VideoError
-from amge.video.clock import Clock, Stamps, end_of
+from amge.video.clock import PAUSE, Clock, Stamps, end_of
 from amge.video.frames import Shown, check_size, fit
 from amge.video.hdr import LIGHT, Light, tone_mapped
 from amge.video.picture import over_white
@@ -40,7 +40,7 @@ def seconds_of(path: Path) -> float | None:
     try:
         with _opened(path) as container:
             stream = _video_stream(path, container)
-            first, demuxed = None, container.demux(stream)
+            first, demuxed = None, _packets(container, stream)
             read: list[Stamps] = []
             for packet in demuxed:
                 read += _stamps([packet])
@@ -50,9 +50,9 @@ def seconds_of(path: Path) -> float | None:
             if not first:
                 return None
             clock, declared = _clock(container, stream, first.time)
-            if declared and first.time is not None and _searchable(container):
+            if first.time is not None and _searchable(container, stream, declared):
                 container.seek(int((first.time + declared) / stream.time_base), stream=stream, backward=True)
-                return end_of(_stamps(container.demux(stream)), clock) or declared
+                return end_of(_stamps(_packets(container, stream)), clock) or declared
             return end_of(chain(read, _stamps(demuxed)), clock)
     except av.FFmpegError as error:
         raise VideoError(f"{path} is not a video that FFmpeg can read ({error.strerror})") from error
@@ -69,7 +69,7 @@ def from_file(path: Path, head: bytes, max_side: int, start: float = 0.0) -> Gen
             stream = _video_stream(path, container)
             decoder = _decoder(stream)
             frames, origin = _decoded(container, stream, decoder), None
-            if start >= FAR and _searchable(container):
+            if start >= FAR:
                 origin, frames = _searched(container, stream, decoder, start)
                 if origin is None:
                     container.close()
@@ -162,7 +162,7 @@ def _frames(packet: Any, decoder: Any) -> Iterator[Any]:
 
 def _decoded(container: Any, stream: Any, decoder: Any) -> Iterator[Any]:
     """The frames from where the file is."""
-    packets = container.demux(stream)
+    packets = _packets(container, stream)
     for packet in packets:
         frames = list(_frames(packet, decoder))
         if frames:
@@ -172,8 +172,21 @@ def _decoded(container: Any, stream: Any, decoder: Any) -> Iterator[Any]:
         yield from decoder.decode(packet)
 
 
-def _searchable(container: Any) -> bool:
-    return bool({"mp4", "matroska"} & set(container.format.name.split(",")))
+def _packets(container: Any, stream: Any) -> Iterator[Any]:
+    """Those of a stream from where the file is; None at the end where PyAV fails as another stream turns up."""
+    try:
+        for packet in container.demux(stream):
+            if packet.stream.index == stream.index:
+                yield packet
+    except IndexError:
+        yield None
+
+
+def _searchable(container: Any, stream: Any, declared: float | None) -> bool:
+    """Whether its stamps are sure to be its times, of a file with an index."""
+    if not declared or not {"mp4", "matroska"} & set(container.format.name.split(",")):
+        return False
+    return not stream.frames or declared - stream.frames * _gap(stream) <= PAUSE
 
 
 def _searched(container: Any, stream: Any, decoder: Any, start: float) -> tuple[float | None, Iterator[Any]]:
@@ -183,7 +196,9 @@ def _searched(container: Any, stream: Any, decoder: Any, start: float) -> tuple[
     stream's start, and what the index finds may be a key frame after `start`, whose leading frames can't be decoded.
     """
     first = next(_decoded(container, stream, decoder), None)
-    if first is None or first.time is None or _declared_seconds(container, stream, first.time) is None:
+    if first is None or first.time is None:
+        return None, iter(())
+    if not _searchable(container, stream, _declared_seconds(container, stream, first.time)):
         return None, iter(())
     target, step = start, 1.0
     while target > 0:
@@ -204,8 +219,11 @@ def _clock(container: Any, stream: Any, first: float | None) -> tuple[Clock, flo
     """The clock of a stream whose first frame is stamped `first`, and the length that it declares."""
     declared = _declared_seconds(container, stream, first or 0.0)
     whole = container.duration / 1e6 if container.duration and container.format.name in ("flv", "asf") else None
-    gap = min(1 / float(stream.guessed_rate or stream.average_rate or 30), 60.0)
-    return Clock(gap, declared or whole, first), declared
+    return Clock(_gap(stream), declared or whole, first), declared
+
+
+def _gap(stream: Any) -> float:
+    return min(1 / float(stream.guessed_rate or stream.average_rate or 30), 60.0)
 
 
 def _declared_seconds(container: Any, stream: Any, first: float) -> float | None:
@@ -223,7 +241,7 @@ def _declared_seconds(container: Any, stream: Any, first: float) -> float | None
 
 def _stamps(packets: Iterable[Any]) -> Iterator[Stamps]:
     for packet in packets:
-        if packet.size and not packet.is_discard:  # the last one is empty, those that an edit list leaves out are not
+        if packet and packet.size and not packet.is_discard:  # the last one is empty
             base = float(packet.time_base or 0)
             stamp, decoded = (None if at is None else at * base for at in (packet.pts, packet.dts))
             yield stamp, decoded, (packet.duration or 0) * base
