@@ -13,19 +13,31 @@ LEAST_SIZE = 10.0
 """Pixels; of a person of whom little is seen."""
 
 
+def extents(poses: np.ndarray) -> np.ndarray:
+    """The diagonals of the boxes around persons `(..., V, 3)`, in pixels; 0 without joints."""
+    sure = poses[..., 2:] > 0
+    high = poses[..., :2].max(axis=-2, initial=-np.inf, where=sure)
+    low = poses[..., :2].min(axis=-2, initial=np.inf, where=sure)
+    return np.linalg.norm(np.maximum(high - low, 0), axis=-1)
+
+
 def extent(pose: np.ndarray) -> float:
-    """The diagonal of the box around a person `(V, 3)`, in pixels."""
-    sure = pose[pose[:, 2] > 0, :2]
-    return float(np.linalg.norm(sure.max(axis=0) - sure.min(axis=0))) if len(sure) else 0.0
+    """The same of one person `(V, 3)`."""
+    return float(extents(pose))
+
+
+def distances(some: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """How far the joints that both have lie apart on average, in sizes of the larger person: `(N, M)` for persons
+    `(N, V, 3)` and `(M, V, 3)`, infinity where they have none in common."""
+    both = (some[:, None, :, 2] > 0) & (others[None, :, :, 2] > 0)
+    apart = np.linalg.norm(some[:, None, :, :2] - others[None, :, :, :2], axis=-1)
+    size = np.maximum(np.maximum.outer(extents(some), extents(others)), LEAST_SIZE)
+    return np.where(both.any(axis=-1), (apart * both).sum(axis=-1) / np.maximum(both.sum(axis=-1), 1) / size, np.inf)
 
 
 def distance(one: np.ndarray, other: np.ndarray) -> float:
-    """How far the joints `(V, 3)` that both have lie apart on average, in sizes of the larger person."""
-    both = (one[:, 2] > 0) & (other[:, 2] > 0)
-    if not both.any():
-        return float("inf")
-    size = max(extent(one), extent(other), LEAST_SIZE)
-    return float(np.linalg.norm(one[both, :2] - other[both, :2], axis=1).mean()) / size
+    """The same of two persons `(V, 3)`."""
+    return float(distances(one[None], other[None])[0, 0])
 
 
 class Person:
@@ -64,15 +76,13 @@ class Tracker:
         if time in self.seen:
             return
         self.seen.add(time)
-        pairs = sorted(
-            (distance(pose, person.nearest(time)), index, place)
-            for index, pose in enumerate(poses)
-            for place, person in enumerate(self.persons)
-        )
         placed: dict[int, int] = {}
-        for apart, index, place in pairs:
-            if apart <= REACH and index not in placed and place not in placed.values():
-                placed[index] = place
+        if len(poses) and self.persons:
+            apart = distances(poses, np.stack([person.nearest(time) for person in self.persons]))
+            near = np.argwhere(apart <= REACH).tolist()
+            for index, place in sorted(near, key=lambda pair: apart[tuple(pair)]):
+                if index not in placed and place not in placed.values():
+                    placed[index] = place
         for index, pose in enumerate(poses):
             if not (pose[:, 2] > 0).any():
                 continue
