@@ -53,10 +53,10 @@ def inputs(
         return
     if pose is not None:
         raise ValueError(f"{spec.name} looks at pictures; a pose estimator is for skeleton models")
-    from amge.skeleton.files import SUFFIXES
+    from amge.skeleton.keypoint_paths import is_keypoints
     from amge.video.windows import windows  # PyAV, which models on tensors do without
 
-    if isinstance(source, str | Path) and Path(source).suffix.lower() in SUFFIXES:
+    if isinstance(source, str | Path) and is_keypoints(source):
         raise ValueError(f"{source} holds keypoints, {spec.name} looks at pictures; take a skeleton model: st-gcn")
     how = {"spread": True, "max_side": HELD_SIDE} if spec.sampling == "spread" else {}
     for window in windows(source, spec.frames, spec.seconds, progress=progress, fps=fps, **how):  # type: ignore[arg-type]

@@ -210,7 +210,7 @@ class MuscleModel(Module):
         Args:
             source: path of a video or of a folder of images, or raw frames, uint8 `(T, H, W, 3)`. A skeleton model also
                 takes keypoints in pixels: float `(T, V, 3)` or `(P, T, V, 3)`, `Skeletons`, or the path of an npz or
-                json file, see `amge.skeleton.files.read_skeletons`.
+                json file or of a folder of OpenPose's, see `amge.skeleton.files.read_skeletons`.
             pose: how a skeleton model gets from video to keypoints: `mediapipe` (the default), `rtmlib`, or any
                 `amge.skeleton.pose.PoseEstimator`.
             fps: frames a second of a folder of images, of frames or of keypoints, whatever their file says; default:

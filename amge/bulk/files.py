@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from amge.skeleton.keypoint_paths import is_one_video
 from amge.video.path import KEYPOINTS, VIDEOS
 
 
 class Video(NamedTuple):
-    """A file to predict."""
+    """A file to predict, or a folder of keypoints with a file for each frame."""
 
     id: str
     """Its name in the results."""
@@ -22,7 +23,7 @@ def find_videos(source: str | Path | Sequence[str | Path], modality: str) -> lis
     Args:
         source: a folder, whose videos are called by their path from there; or files and folders, whose videos are
             called by their path as given. Links to folders are not followed.
-        modality: of the model; one of skeletons also finds files of keypoints.
+        modality: of the model; one of skeletons also finds files of keypoints, and folders with one for each frame.
 
     Raises:
         ValueError: if there are none.
@@ -38,7 +39,8 @@ def find_videos(source: str | Path | Sequence[str | Path], modality: str) -> lis
         raise ValueError(
             f"no videos in {', '.join(map(str, given[:3]))}: none of its files ends in {', '.join(suffixes)}"
         )
-    videos = {printable((path.relative_to(base) if base else path).as_posix()): os.path.abspath(path) for path in paths}
+    named = {(path.relative_to(base) if base and path != base else path).as_posix(): path for path in paths}
+    videos = {printable(name): os.path.abspath(path) for name, path in named.items()}
     return [Video(id, videos[id]) for id in sorted(videos)]
 
 
@@ -59,5 +61,8 @@ def _inside(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
     found = []
     for place, folders, names in os.walk(folder, onerror=fail):
         folders[:] = [name for name in folders if not name.startswith(".")]
+        if KEYPOINTS[0] in suffixes and is_one_video(place, names):
+            found.append(Path(place))
+            continue
         found += [Path(place, name) for name in names if name[0] != "." and name.lower().endswith(suffixes)]
     return found

@@ -16,6 +16,7 @@ from rich.text import Text
 
 from amge.cli.shared import FpsOption, ModelOption, check_model
 from amge.errors import VideoError, complain, one_line_errors
+from amge.skeleton.keypoint_paths import is_keypoints
 from amge.video.path import check_fps, look
 
 if TYPE_CHECKING:
@@ -36,8 +37,8 @@ def predict(
     videos: Annotated[
         list[str],
         typer.Argument(
-            help="Video files, or folders of images; for skeleton models also npz or json files of keypoints. "
-            "With --out, files and folders of them.",
+            help="Video files, or folders of images; for skeleton models also npz or json files of keypoints, "
+            "or folders of OpenPose's. With --out, files and folders of them.",
             metavar="VIDEO...",
         ),
     ],
@@ -125,7 +126,8 @@ def predict(
 def can_be_looked_at(video: str, fps: float | None) -> bool:
     """Whether there is something to read, told before anything is imported that could; says in one line why not."""
     try:
-        look(video)
+        if not (Path(video).is_dir() and is_keypoints(video)):
+            look(video)
         check_fps(video, fps)
     except VideoError as error:
         complain(error if video in str(error) else ValueError(f"{video}: {error}"))

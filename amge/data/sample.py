@@ -32,7 +32,7 @@ class Sample:
     end: float | None = None
     """Part of the video, in seconds; None: from its start, to its end."""
     skeletons: Path | tuple[Path, int] | None = None
-    """A file that `read_skeletons` takes; or an npz of poses `keypoints` `(n, pictures, V, 3)` and the row to take."""
+    """What `read_skeletons` takes; or an npz of poses `keypoints` `(n, pictures, V, 3)` and the row to take."""
 
     def __post_init__(self) -> None:
         one_of("split", self.split, SPLITS)

@@ -5,56 +5,79 @@ Shapes: `P` persons, `T` frames, `V` joints; the last axis is x and y in pixels 
 
 import json
 import os
-import re
 import zipfile
 import zlib
-from collections import defaultdict
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from statistics import median
 
 import numpy as np
 import torch
 
 from amge.errors import VideoError, describe
+from amge.skeleton.frame_numbers import frame_numbers
+from amge.skeleton.keypoint_json import ALONE, Frames, Person, persons
+from amge.skeleton.keypoint_paths import frames_in, is_keypoints
 from amge.skeleton.sequence import Skeletons, without_missing
 from amge.skeleton.tracking import Tracker
-from amge.video.path import KEYPOINTS as SUFFIXES
 
 BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, RecursionError, OverflowError)
 """What broken files raise besides the usual."""
+UNUSABLE = (KeyError, TypeError, AttributeError, *BROKEN)
+"""What files of something else raise besides `OSError` and `ValueError`."""
 FPS = 30.0
 """Frames a second where nobody says."""
 GAP = 10
 """A gap of more usual steps between frames means that nobody was there."""
+LONGEST = 24 * 3600.0
+"""Seconds that the frames of a file may span."""
+MOST_BYTES = 2**30
+"""That the keypoints of a file may take in memory."""
 
 
 def read_skeletons(path: str | os.PathLike[str], fps: float | None = None) -> Skeletons:
-    """Skeletons from a file.
+    """Skeletons from a file, or from a folder with a file for each frame.
 
     - `.npz`: `keypoints` `(P, T, V, 3)`, `(T, V, 3)` or without confidence; if it has them, `scores` `(P, T, V)` are
       the confidence, and `times` `(T,)` in seconds or `fps` a number.
-    - `.json`: results or annotations of COCO keypoints. Frames go by the number in the `file_name` of their image, or
-      without one in their `image_id`, in whatever order they are listed; a number left out is time that passes, at the
-      file's `fps` if it has one. Persons go by their `track_id`; without one they are tracked.
-      Flags of visibility, 0, 1 and 2, become 0, 0.5 and 1.
+    - `.json`: results or annotations of COCO keypoints, with the file's `fps` if it has one; results of AlphaPose; the
+      predictions of MMPose for a video. `amge.skeleton.keypoint_json.persons` says what they look like.
+    - a folder of `.json`, without images or videos: what OpenPose writes, `NAME_000000000012_keypoints.json`, or
+      MMPose or AlphaPose for each image. OpenPose's BODY_25 becomes its 18 joints, without feet and mid-hip.
+
+    Frames go by their number, in whatever order they are listed: that of `frame_id`, `image_id` or, if there is one, of
+    the image's `file_name`, `amge.skeleton.frame_numbers.frame_numbers` says which; in a folder, that of the file. A
+    number left out is time that passes. Persons go by their `track_id` or AlphaPose's `idx`; without one they are
+    tracked. Flags of visibility, 0, 1 and 2, become 0, 0.5 and 1.
 
     Args:
-        path: the file.
+        path: the file or folder.
         fps: frames a second, whatever `times` or `fps` the file has; default: what it says, or 30.
 
     Raises:
-        VideoError: if the file can't be used; says why.
+        VideoError: if it can't be used; says why.
     """
     path = Path(path)
     try:
+        if path.is_dir():
+            return _from_folder(path, fps)
         return (_from_json if path.suffix.lower() == ".json" else _from_npz)(path, fps)
     except VideoError as error:
         raise VideoError(f"{path}: {error}") from None
     except FileNotFoundError:
         raise VideoError(f"{path}: no such file; check the path") from None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, *BROKEN) as error:
-        raise VideoError(f"{path} does not hold skeletons ({error!r}); see read_skeletons for what does") from None
+    except (OSError, ValueError, *UNUSABLE) as error:
+        raise VideoError(
+            f"{path} does not hold skeletons ({_say(error)}); read are npz with 'keypoints', json of COCO, AlphaPose "
+            "or MMPose, and folders of OpenPose's json"
+        ) from None
+
+
+def _say(error: Exception) -> str:
+    """What is wrong, without what of the file's content an error may hold."""
+    said = str(error) if type(error) is ValueError else f"{type(error).__name__}: {error}"
+    return said if len(said) < 300 else f"{said[:300]}…"
 
 
 def _from_npz(path: Path, fps: float | None) -> Skeletons:
@@ -74,79 +97,102 @@ def _from_npz(path: Path, fps: float | None) -> Skeletons:
 
 
 def _from_json(path: Path, fps: float | None) -> Skeletons:
-    content = json.loads(path.read_text(encoding="utf-8"))
-    entries, names, stated = content, {}, FPS
-    if isinstance(content, Mapping):
-        if "annotations" not in content:
-            raise VideoError("it has no 'annotations', nor is it a list of results")
-        entries, stated = content["annotations"], float(content.get("fps", FPS))
-        names = {image["id"]: image["file_name"] for image in content.get("images", ()) if "file_name" in image}
-    seen: dict[int, list[tuple[Any, np.ndarray]]] = defaultdict(list)
-    for entry in entries:
-        pose = np.array(entry["keypoints"], np.float32).reshape(-1, 3)
-        image = entry["image_id"]
-        seen[_number(names.get(image, image))].append((entry.get("track_id"), pose))
-    if not seen:
+    content = json.loads(path.read_text(encoding="utf-8-sig"))
+    frames = persons(content)
+    if frames.get(ALONE):
+        raise VideoError(f"it holds one frame, a movement needs at least 2; give the folder with all, {path.parent}")
+    stated = float(content.get("fps", FPS)) if isinstance(content, Mapping) else FPS
+    return _from_frames(frames, stated if fps is None else fps)
+
+
+def _from_folder(folder: Path, fps: float | None) -> Skeletons:
+    frames: Frames = {}
+    for name in frames_in(folder):
+        try:
+            found = persons(json.loads((folder / name).read_text(encoding="utf-8-sig")))
+        except (OSError, ValueError, *UNUSABLE) as error:
+            raise ValueError(f"in {name}, {_say(error)}") from None
+        if len(found) != 1:
+            raise VideoError(
+                f"{name} holds many frames, and a folder of skeletons a file for each frame; give the files, or "
+                "predict all of them into one file with --out"
+            )
+        (frames[name],) = found.values()
+    if not frames:
+        raise VideoError("a folder without keypoints, which are .json files without images or videos among them")
+    return _from_frames(frames, FPS if fps is None else fps)
+
+
+def _from_frames(frames: Frames, fps: float) -> Skeletons:
+    poses = [person.pose for there in frames.values() for person in there]
+    if not poses:
         raise VideoError("it lists nobody")
-    poses = [pose for persons in seen.values() for _, pose in persons]
     if len({len(pose) for pose in poses}) > 1:
         raise VideoError("its persons differ in their number of joints")
     if {0, 1, 2} >= {float(v) for pose in poses for v in pose[:, 2]} and any((pose[:, 2] == 2).any() for pose in poses):
         for pose in poses:
             pose[:, 2] /= 2
-    numbers, fps = sorted(seen), stated if fps is None else fps
     if not 0 < fps < float("inf"):
         raise VideoError(f"fps must be a number over 0, got {fps}")
-    steps = np.diff(numbers)
-    usual = max(1, int(np.median(steps))) if len(steps) else 1
-    for number, step in zip(numbers[:-1], steps, strict=True):
+    seen: dict[int, list[Person]] = {}
+    for image, number in frame_numbers(frames).items():
+        seen.setdefault(number, []).extend(frames[image])
+    steps = [after - before for before, after in pairwise(sorted(seen))]
+    if sum(steps) / fps > LONGEST:
+        raise VideoError(
+            f"its frames {min(seen)} and {max(seen)} lie {sum(steps) / fps / 3600:.3g} hours apart at {fps:g} frames a "
+            "second; number frames by ones, or say how many numbers are a second: fps=1000 for milliseconds"
+        )
+    usual = max(1, int(median(steps))) if steps else 1
+    for number, step in zip(sorted(seen), steps, strict=False):
         if step > GAP * usual:
             seen[number + usual] = []
     numbers = sorted(seen)
-    times = (np.array(numbers) - numbers[0]) / fps
-    tracks = [{track for track, _ in seen[number]} for number in numbers]
-    known = all(
-        None not in there and len(there) == len(seen[number]) for there, number in zip(tracks, numbers, strict=True)
-    )
-    if known:
-        order: dict[Any, int] = {}
-        for number in numbers:
-            for track, _ in seen[number]:
-                order.setdefault(track, len(order))
-        keypoints = np.zeros((len(order), len(numbers), *poses[0].shape), np.float32)
-        for frame, number in enumerate(numbers):
-            for track, pose in seen[number]:
+    times = [(number - numbers[0]) / fps for number in numbers]
+    keypoints = _persons_through_time([seen[number] for number in numbers], times, poses[0].shape)
+    return Skeletons(keypoints, np.array(times))
+
+
+def _persons_through_time(frames: list[list[Person]], times: list[float], shape: tuple[int, ...]) -> np.ndarray:
+    """`(P, T, V, 3)`, by the tracks that a file states, or else by the Tracker."""
+
+    def check(number: int) -> None:
+        if number * len(frames) * shape[0] * 12 > MOST_BYTES:
+            raise VideoError(
+                f"{number} persons or more in {len(frames)} frames are too many; cut the file into shorter ones, and "
+                "check that 'track_id' stays the same through the frames"
+            )
+
+    tracks = [{person.track for person in there} for there in frames]
+    if all(None not in known and len(known) == len(there) for known, there in zip(tracks, frames, strict=True)):
+        order = {track: i for i, track in enumerate(dict.fromkeys(p.track for there in frames for p in there))}
+        check(len(order))
+        keypoints = np.zeros((len(order), len(frames), *shape), np.float32)
+        for frame, there in enumerate(frames):
+            for track, pose in there:
                 keypoints[order[track], frame] = pose
-        return Skeletons(keypoints, times)
+        return keypoints
     tracker = Tracker()
-    for time, number in zip(times.tolist(), numbers, strict=True):
-        tracker.add(time, without_missing(np.array([pose for _, pose in seen[number]]).reshape(-1, *poses[0].shape)))
-    clips = tracker.clip(tuple(times.tolist()))
-    return Skeletons(np.stack(list(clips.values())) if clips else np.zeros((1, len(times), *poses[0].shape)), times)
-
-
-def _number(image: Any) -> int:
-    """The number of a frame, or the last one in its name."""
-    if isinstance(image, float) and image.is_integer():
-        image = int(image)
-    digits = re.findall(r"\d+", str(image))
-    if not digits:
-        raise VideoError(f"image_id {image!r} has no number to order frames by")
-    return int(digits[-1])
+    for time, there in zip(times, frames, strict=True):
+        tracker.add(time, without_missing(np.array([pose for _, pose in there]).reshape(-1, *shape)))
+        check(len(tracker.persons))
+    clips = tracker.clip(tuple(times))
+    return np.stack(list(clips.values())) if clips else np.zeros((1, len(times), *shape))
 
 
 def is_skeletons(source: object) -> bool:
-    """Whether `source` is skeletons, the path of a file of them, or an array or tensor other than video's uint8."""
+    """Whether `source` is skeletons, the path of a file or folder of them, or an array or tensor other than video's
+    uint8."""
     if isinstance(source, str | os.PathLike):
-        return Path(source).suffix.lower() in SUFFIXES
+        return is_keypoints(source)
     if isinstance(source, torch.Tensor):
         return source.dtype not in (torch.uint8, torch.bool)
     return isinstance(source, Skeletons) or (isinstance(source, np.ndarray) and source.dtype != np.uint8)
 
 
 def as_skeletons(source: object, fps: float | None = None) -> Skeletons:
-    """Skeletons from what a user has: `Skeletons`, the path of a file, or an array or tensor `(P, T, V, 3)` or
-    `(T, V, 3)`.
+    """Skeletons from what a user has: `Skeletons`, the path of a file or folder, or an array or tensor `(P, T, V, 3)`
+    or `(T, V, 3)`.
 
     Args:
         source: what there is.

@@ -67,6 +67,8 @@ OPENPOSE18 = Graph(
     ),
 )
 """OpenPose's COCO model: those of COCO in another order, and the neck, the middle of the shoulders."""
+BODY25_TO_OPENPOSE18 = (*range(8), *range(9, 19))
+"""Where OpenPose's BODY_25 has the joints of its COCO model; it has the middle of the hips (8) and feet besides."""
 BLAZEPOSE33 = Graph(
     33,
     (

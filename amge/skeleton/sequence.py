@@ -13,13 +13,17 @@ import numpy as np
 from amge.errors import VideoError
 from amge.skeleton.graph import Graph
 
+FARTHEST = 1e9
+"""Pixels; the squares of what is nearer have room in float32."""
+MOST = np.array([np.inf, np.inf, 1], np.float32)
+
 
 @dataclass(frozen=True, eq=False)
 class Skeletons:
     """Persons through time, checked when made.
 
     `keypoints` may be `(T, V, 3)` for one person, and may lack confidence, `(..., 2)`, which is 1 then. Joints with NaN
-    or infinity are missing; confidence is cut to 0..1.
+    or infinity, or a thousand million pixels away, are missing; confidence is cut to 0..1.
 
     Raises:
         VideoError: if nobody is there, or shapes and times make no sense; says what would.
@@ -37,7 +41,8 @@ class Skeletons:
                 f"expected keypoints (P, T, V, 3) or (T, V, 3), x and y in pixels and confidence, got {given.dtype} "
                 f"{given.shape}"
             )
-        points = (given if given.ndim == 4 else given[None]).astype(np.float32)
+        with np.errstate(over="ignore"):
+            points = (given if given.ndim == 4 else given[None]).astype(np.float32)
         if points.shape[-1] == 2:
             points = np.concatenate([points, np.ones_like(points[..., :1])], axis=-1)
         points = without_missing(points)
@@ -72,9 +77,9 @@ class Skeletons:
 
 
 def without_missing(points: np.ndarray) -> np.ndarray:
-    """Joints `(..., 3)`, zero where one is not finite or has no confidence, which is cut to 1."""
-    there = np.isfinite(points).all(axis=-1, keepdims=True) & (points[..., 2:] > 0)
-    return np.where(there, np.minimum(points, (np.inf, np.inf, 1)), 0).astype(np.float32)
+    """Joints `(..., 3)`, zero where one is not finite, too far out or has no confidence, which is cut to 1."""
+    there = (np.abs(points) < FARTHEST).all(axis=-1, keepdims=True) & (points[..., 2:] > 0)
+    return np.where(there, np.minimum(points, MOST), 0).astype(np.float32)
 
 
 def cut(skeletons: Skeletons, num_frames: int, seconds: float) -> Iterator[tuple[float, float, np.ndarray]]:
