@@ -64,9 +64,8 @@ def _runs(names: list[str]) -> list[list[int]]:
     order = sorted({*times})
     usual = median([after - before for before, after in pairwise(order)] or [1])
     numbers = {order[0]: 0}
-    for before, after in pairwise(
-        order
-    ):  # step by step, as those of 33 and 34 milliseconds would add up to one too many
+    # step by step, as those of 33 and 34 milliseconds would add up to one too many
+    for before, after in pairwise(order):
         numbers[after] = numbers[before] + max(1, round((after - before) / usual))
     return [
         [*_digits(stamp.string[: stamp.start()]), numbers[time], *_digits(stamp.string[stamp.end() :])]
