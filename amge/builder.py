@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from amge.assemble import assemble
+from amge.devices import device_of
 from amge.errors import one_of
 from amge.hub.load import from_pretrained, spec_of
 from amge.hub.load import load as load_checkpoint
@@ -58,6 +59,7 @@ def build(
         OSError: if the Hub can't be reached.
     """
     check_arguments(build, overrides)
+    device = None if device is None else device_of(device)
     if init is not None:
         one_of("init", init, ("imagenet",))
         if pretrained not in (False, None):

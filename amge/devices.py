@@ -8,6 +8,19 @@ def default_device() -> torch.device:
     return torch.empty(0).device
 
 
+def device_of(device: str | torch.device) -> torch.device:
+    """A device by its name; those of other kinds than a usual machine's are left for torch to judge.
+
+    Raises:
+        ValueError: if there is none of that name; says which there are.
+    """
+    try:
+        known = torch.device(device)
+    except RuntimeError:
+        return usable_device(str(device))
+    return known if known.type not in ("cpu", "cuda", "xpu", "mps") else usable_device(str(known))
+
+
 def usable_device(name: str) -> torch.device:
     """A device of this machine by its name: `cpu`, `cuda`, `cuda:1`, `mps`, `xpu`.
 

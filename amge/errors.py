@@ -6,6 +6,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
 
+LONGEST = 2000
+"""Characters of a message on the command line."""
+
 
 class VideoError(ValueError):
     """An input that cannot be used: one line that names it and says what would work."""
@@ -53,4 +56,15 @@ def one_line_errors() -> Iterator[None]:
 def complain(error: Exception) -> None:
     import typer
 
-    typer.echo(f"error: {' '.join(str(error).split())}", err=True)
+    typer.echo(f"error: {reason(error)}", err=True)
+
+
+def reason(error: Exception) -> str:
+    """What went wrong, in one line: of what a system says the file first, and of a long story the start."""
+    said = str(error)
+    if isinstance(error, FileExistsError) and error.filename:
+        said = f"{error.filename} is a file where a folder is needed"
+    elif isinstance(error, OSError) and error.filename and error.strerror:
+        said = f"{error.filename}: {error.strerror}"
+    said = " ".join(said.split())
+    return said if len(said) <= LONGEST else f"{said[:LONGEST]} …"

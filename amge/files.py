@@ -1,10 +1,12 @@
-"""Files that are there whole or not at all, and their hashes."""
+"""Files that are there whole or not at all, for one process at a time, and their hashes."""
 
 import hashlib
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, BinaryIO
 
 
 def part_of(path: Path) -> Path:
@@ -41,3 +43,35 @@ def digest(path: Path, algorithm: str = "sha256", prefix: bytes = b"") -> str:
         while count := file.readinto(buffer):
             found.update(buffer[:count])
     return found.hexdigest()
+
+
+def read_json(path: Path, remedy: str) -> Any:
+    """What a JSON file of the library's own holds.
+
+    Raises:
+        ValueError: if it is gone or damaged; names it and the remedy.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ValueError(f"{path} is missing; {remedy}") from None
+    except ValueError as error:
+        raise ValueError(f"{path} is empty or damaged ({error}); {remedy}") from None
+
+
+def alone(lock: BinaryIO, out: Path) -> None:
+    """Hold a lock until the file is closed, where the file system has locks.
+
+    Raises:
+        ValueError: if another process holds it.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        return
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise ValueError(f"another run writes {out} just now; wait for it, or name another place") from None
+    except OSError:
+        pass

@@ -358,11 +358,16 @@ class MuscleModel(Module):
                 f"expected {'a clip' if layout[-1] == 'W' else 'skeletons'} ({', '.join(map(str, layout))}), got "
                 f"{tuple(clip.shape)}; model.preprocess makes it from a video or from uint8 frames (T, H, W, 3)"
             )
-        if 0 in clip.shape[1:]:
+        if 0 in clip.shape:
             raise ValueError(f"expected frames to look at, got {tuple(clip.shape)}, in which there is nothing")
         if not clip.is_floating_point():
             raise ValueError(f"expected a normalised floating-point clip, got {clip.dtype}; model.preprocess makes one")
-        dtype = next((p.dtype for p in self.parameters()), clip.dtype)
+        first = next(self.parameters(), clip)
+        if clip.device != first.device:
+            raise ValueError(
+                f"the clip is on {clip.device}, the model on {first.device}; bring one to the other by .to()"
+            )
+        dtype = first.dtype
         if clip.dtype != dtype and not torch.is_autocast_enabled(clip.device.type):
             raise ValueError(f"the clip is {clip.dtype}, the model {dtype}; bring one to the other with .to(dtype)")
 

@@ -1,6 +1,7 @@
 import importlib
 import os
 import pickle
+import re
 import shutil
 import signal
 import subprocess
@@ -405,6 +406,18 @@ def test_a_full_disk(checkpoint, videos, expected, tmp_path, monkeypatch, asked)
     predict_files(videos, out, checkpoint, workers=0)
     assert asked == [*sorted([*GOOD, *BAD])[:3], *sorted([*GOOD, *BAD])[2:]]
     same(pq.read_table(out), expected)
+
+
+@pytest.mark.parametrize("content", [None, "", "[]", '{"root": 1}'])
+def test_a_damaged_note_beside_the_parts_is_named(tmp_path, content):
+    schema = schema_of(["chest"], {"model": "toy"})
+    store = Store(tmp_path / "results.parquet", schema, "/videos")
+    store.add([failure(schema, "a.mp4", "broken")])
+    store.close()
+    note = store.folder / "run.json"
+    note.unlink() if content is None else note.write_text(content)
+    with pytest.raises(ValueError, match=f"{re.escape(str(note))} .*; delete {re.escape(str(store.folder))}, and"):
+        Store(tmp_path / "results.parquet", schema, "/videos")
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")

@@ -1,10 +1,12 @@
 import csv
 import io
 import json
+import os
 import pickle
 import re
 import subprocess
 import sys
+from contextlib import suppress
 
 import av
 import numpy as np
@@ -16,7 +18,8 @@ from typer.testing import CliRunner
 
 import amge
 from amge.builder import load
-from amge.cli import app
+from amge.cli import app, main
+from amge.errors import reason
 from amge.muscles import REGION_IDS, REGIONS
 from amge.video.write import write_video
 from amge.viz.bars import bars
@@ -542,6 +545,47 @@ def test_help_and_wrong_paths_are_quick(command):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert done.returncode == (0 if command.endswith(("--help", "--version")) else 2), done.stderr
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def on_output(stream, monkeypatch, capsys, *arguments):
+    """Exit code and errors of the command where that is standard output."""
+    monkeypatch.setattr(sys, "argv", ["amge", *map(str, arguments)])
+    monkeypatch.setattr(sys, "stdout", stream)
+    monkeypatch.setattr(os, "dup2", lambda *_: None)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    return ended.value.code, capsys.readouterr().err
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii"])
+def test_output_that_lacks_characters(checkpoint, video, encoding, monkeypatch, capsys):
+    raw = io.BytesIO()
+    stream = io.TextIOWrapper(raw, encoding=encoding, errors="strict")
+    assert on_output(stream, monkeypatch, capsys, "predict", video, "--model", checkpoint) == (0, "")
+    shown = raw.getvalue().decode(encoding)
+    assert "#" in shown and "-" in shown and "?" not in shown
+    assert on_output(stream, monkeypatch, capsys, "list") == (0, "")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")
+@pytest.mark.parametrize("form", [(), ("--csv",), ("--json",)])
+def test_output_that_is_full(checkpoint, video, form, monkeypatch, capsys):
+    stream = open("/dev/full", "w", encoding="utf-8")
+    code, said = on_output(stream, monkeypatch, capsys, "predict", video, "--model", checkpoint, *form)
+    assert code == 2 and re.fullmatch("error: .*No space left on device.*\n", said)
+    with suppress(OSError):
+        stream.close()
+
+
+def test_a_system_s_error_names_its_file_first(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError) as caught:
+        (tmp_path / "file").mkdir()
+    assert reason(caught.value) == f"{tmp_path / 'file'} is a file where a folder is needed"
+    with pytest.raises(OSError) as caught:
+        (tmp_path / "gone").read_text()
+    assert reason(caught.value) == f"{tmp_path / 'gone'}: No such file or directory"
+    assert len(reason(ValueError("x" * 30_000_000))) < 2100
 
 
 def test_a_process_prints_json_and_nothing_else(checkpoint, video, expected):

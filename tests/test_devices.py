@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from amge.devices import usable_device
+from amge.devices import device_of, usable_device
 
 
 def test_devices_by_name(monkeypatch):
@@ -12,3 +12,9 @@ def test_devices_by_name(monkeypatch):
     assert usable_device("cuda:1") == torch.device("cuda", 1)
     with pytest.raises(ValueError, match="there is no device 'cuda:2' here; there is cpu, cuda, cuda:0, cuda:1"):
         usable_device("cuda:2")
+
+
+def test_devices_that_torch_alone_knows_are_left_to_it():
+    assert device_of("meta") == device_of(torch.device("meta")) == torch.device("meta")
+    with pytest.raises(ValueError, match="there is no device 'gpu' here; there is cpu"):
+        device_of("gpu")

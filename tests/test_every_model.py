@@ -109,6 +109,16 @@ class TestEveryModel:
         kept = clip.clone()
         assert torch.equal(guess(model, clip), guess(model, clip)) and torch.equal(clip, kept)
 
+    def test_what_is_no_clip_is_refused_alike(self, model):
+        clip = example(model, 1)
+        with pytest.raises(ValueError, match="in which there is nothing"):
+            model(clip[:0])
+        if any(True for _ in model.parameters()):
+            with pytest.raises(ValueError, match="the clip is on meta, the model on cpu"):
+                model(clip.to("meta"))
+        with pytest.raises(ValueError, match="a model takes a clip, a tensor, not the ndarray"):
+            model(clip.numpy())
+
     def test_a_batch_is_its_samples(self, model):
         if model.spec.arch == "random":
             return

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from amge.bulk.table import differences
-from amge.files import part_of, whole
+from amge.files import alone, part_of, read_json, whole
 
 RUN, LOCK, PARTS, UNFINISHED = "run.json", "lock", "[0-9]*.parquet", ".part-*"
 GROUP = 20_000
@@ -110,11 +110,15 @@ class Store:
                 )
             self._same(read_schema(self.out), self.out, "name another file")
         if begun:
-            run = json.loads((self.folder / RUN).read_text(encoding="utf-8"))
-            about = {key: value.encode() for key, value in run["about"].items()}
+            remedy = f"delete {self.folder}, and all is predicted again"
+            run = read_json(self.folder / RUN, remedy)
+            try:
+                about, there = {key: value.encode() for key, value in run["about"].items()}, run["root"]
+            except (TypeError, KeyError, AttributeError):
+                raise ValueError(f"{self.folder / RUN} is not what a run writes; {remedy}") from None
             self._same(self.schema.with_metadata(about), self.folder, "go on with those, or delete it")
-            if run["root"] != root:
-                raise ValueError(f"{self.folder} is of the videos in {run['root']}, not in {root}; delete it")
+            if there != root:
+                raise ValueError(f"{self.folder} is of the videos in {there}, not in {root}; delete it")
         else:
             about = {key.decode(): value.decode() for key, value in self.schema.metadata.items()}
             with written(self.folder / RUN) as file:
@@ -175,24 +179,6 @@ def open_parquet(path: Path) -> Iterator[Any]:
 def read_schema(path: Path) -> pa.Schema:
     with open_parquet(path) as file:
         return file.schema_arrow
-
-
-def alone(lock: BinaryIO, out: Path) -> None:
-    """Hold a lock until the file is closed, where the file system has locks.
-
-    Raises:
-        ValueError: if another process holds it.
-    """
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        return
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise ValueError(f"another run writes {out} just now; wait for it, or name another file") from None
-    except OSError:
-        pass
 
 
 @contextmanager

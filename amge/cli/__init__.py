@@ -4,6 +4,7 @@ Exit codes: 0 all done, 2 something could not be used (one line on standard erro
 """
 
 import importlib
+import io
 import os
 import sys
 from typing import Annotated
@@ -16,7 +17,7 @@ from amge.cli.predict import predict
 from amge.cli.publish import publish
 from amge.cli.show import info, list_models, skeletons
 from amge.cli.train import evaluate, train
-from amge.errors import one_line_errors
+from amge.errors import complain, one_line_errors
 from amge.version import __version__
 
 app = typer.Typer(
@@ -58,3 +59,22 @@ app.add_typer(data, name="data")
 app.command()(publish)
 app.command()(convert)
 app.command()(skeletons)
+
+
+def main() -> None:
+    """The command, on any standard output: characters that it lacks are replaced, and one that is full ends it."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+    try:
+        try:
+            app()
+        finally:
+            if sys.stdout:
+                sys.stdout.flush()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # where what is left goes as the interpreter ends
+        if isinstance(error, BrokenPipeError):  # whoever reads has seen enough
+            sys.exit(1)
+        complain(OSError(f"could not write to standard output: {error.strerror}; free some space or write elsewhere"))
+        sys.exit(2)

@@ -1,5 +1,5 @@
 """`python -m amge.cli`."""
 
-from amge.cli import app
+from amge.cli import main
 
-app()
+main()

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from amge.cli.shared import FpsOption, ModelOption, check_model
-from amge.errors import VideoError, complain, one_line_errors
+from amge.errors import VideoError, complain, one_line_errors, reason
 from amge.skeleton.keypoint_paths import is_keypoints
 from amge.video.path import check_fps, look
 
@@ -109,7 +109,7 @@ def predict(
             if video in pictures:
                 picture(result, shown, pictures[video])
         except (ValueError, OSError, ImportError) as error:
-            complain(error if video in str(error) else ValueError(f"{video}: {error}"))
+            complain(error if video in str(error) else ValueError(f"{video}: {reason(error)}"))
             failed = True
     if as_json and results:
         plain = [result.to_dict() for result in results]
@@ -130,7 +130,7 @@ def can_be_looked_at(video: str, fps: float | None) -> bool:
             look(video)
         check_fps(video, fps)
     except VideoError as error:
-        complain(error if video in str(error) else ValueError(f"{video}: {error}"))
+        complain(error if video in str(error) else ValueError(f"{video}: {reason(error)}"))
         return False
     return True
 
@@ -293,6 +293,7 @@ def table(result: "Prediction") -> None:
     """Print bars for one video and, if it has several windows, its timeline."""
     from amge.prediction import NAMES, ranked
 
+    full, empty = "█░" if "█░".encode(out.encoding, "ignore") else "#-"
     for each in result.persons:
         out.print(Text(each.title, style="italic"), soft_wrap=True)
         if each.verdict == "nobody":
@@ -304,7 +305,7 @@ def table(result: "Prediction") -> None:
         for name, p in ranked(each.probabilities):
             style = "bold green" if p >= each.threshold else "dim"
             filled = round(p * BAR)
-            bar = Text("█" * filled + "░" * (BAR - filled), style=style)
+            bar = Text(full * filled + empty * (BAR - filled), style=style)
             percent = Text(f"{100 * p:.0f} %", style=style, justify="right")
             rows.add_row(Text(name, style=style), Text(NAMES.get(name, ""), style=style), bar, percent)
         out.print(rows)

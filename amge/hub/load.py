@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from amge.assemble import assemble, put_together
-from amge.devices import default_device
+from amge.devices import default_device, device_of
 from amge.errors import one_of
 from amge.hub.files import Files, locate
 from amge.hub.lean import chance_kept, counted, refill, without_parameters
@@ -98,7 +98,7 @@ def load(
     if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point and dtype.itemsize > 1):
         raise ValueError(f"dtype is of floating-point weights, such as torch.bfloat16; got {dtype}")
     default = default_device()
-    device = default if device is None else torch.device(device)
+    device = default if device is None else device_of(device)
     with torch.device("cpu" if default.type == "meta" else default), Weights(files) as weights:
         times, numbers, tensors = SLACK
         try:

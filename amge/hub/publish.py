@@ -81,7 +81,9 @@ def publish(
     from amge.hub.remote import Repo, agent, one_error, patiently
 
     if not (match := REPO.fullmatch(repo)) or match["revision"]:
-        raise ValueError(f"{repo!r} is no repository's name; give it as owner/name")
+        raise ValueError(
+            f"{repo!r} is no repository's name; give it as owner/name, or save to a folder with save_pretrained"
+        )
     files = Folder(Path(folder))
     if not files.path.is_dir():
         raise ValueError(f"{folder} is not a folder; give one that save_pretrained wrote")

@@ -56,6 +56,8 @@ def save_pretrained(
             raise ValueError(f"dtype is of floating-point weights, such as torch.float16; got {dtype}")
         state = {key: _cast(key, value, dtype) for key, value in state.items()}
     folder = Path(folder)
+    if folder.is_file():
+        raise NotADirectoryError(f"{folder} is a file; give the folder of a checkpoint")
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".part-") as scratch:
         try:

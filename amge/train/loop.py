@@ -1,6 +1,7 @@
 """The loop that every recipe runs: Lightning, with chance that depends on the epoch alone, so that cut runs go on."""
 
 import logging
+import os
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -72,6 +73,21 @@ class WholeCheckpoints(TorchCheckpointIO):
             raise OSError(
                 f"{path} could not be written (is the disk full?); the one before is whole: {error}"
             ) from None
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """What Lightning wrote, in tensors that are read when they are needed.
+
+    Raises:
+        ValueError: if the file is damaged.
+    """
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except Exception:  # torch raises EOFError, RuntimeError, ValueError, UnpicklingError and more
+        raise ValueError(
+            f"{path} is empty or damaged, as after a power cut; delete it, and {path.parent.name} trains from its "
+            "first epoch"
+        ) from None
 
 
 def loggers(folder: Path, kinds: tuple[str, ...]) -> list[Logger]:
@@ -149,14 +165,20 @@ def fit(
         "plugins": [WholeCheckpoints()],
     }
     last = folder / "last.ckpt"
+    if last.exists():
+        read_checkpoint(last)
     try:
         trainer = L.Trainer(**{**defaults, **options})
+    except (MisconfigurationException, RuntimeError, ValueError) as error:
+        slurm = "; to train in a shell of SLURM, set SLURM_JOB_NAME=interactive" * ("SLURM_NTASKS" in os.environ)
+        raise ValueError(f"{str(error).rstrip('.')}{slurm}") from None
+    try:
         trainer.fit(module, data, ckpt_path=last if last.exists() else None)
     except VideoError as error:  # of a worker, with its traceback
         raise VideoError(str(error).rsplit("VideoError: ", 1)[-1]) from None
     except MisconfigurationException as error:
         raise ValueError(str(error)) from None
-    state = torch.load(folder / f"{keep}.ckpt", map_location="cpu", weights_only=True)["state_dict"]
+    state = read_checkpoint(folder / f"{keep}.ckpt")["state_dict"]
     model = assemble(module.model.spec)
     model.load_state_dict({key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)})
     if trainer.is_global_zero:

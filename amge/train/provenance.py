@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from amge.data.datasets import LICENCES
-from amge.files import whole
+from amge.files import read_json, whole
 from amge.train.config import TrainConfig
 from amge.version import __version__
 
@@ -118,7 +118,10 @@ def claim(folder: Path, config: dict[str, Any], data: str, start: bool = True) -
     config = json.loads(json.dumps(config))
     starts = []
     if path.exists():
-        known = json.loads(path.read_text())
+        remedy = "delete it to go on in this folder with the same config and data, or take another folder"
+        known = read_json(path, remedy)
+        if not isinstance(known, dict) or not {"config", "data", "starts"} <= known.keys():
+            raise ValueError(f"{path} is not what a run writes; {remedy}")
         starts = known["starts"]
         before, now = ({**each, "data": [without_root(s) for s in each["data"]]} for each in (known["config"], config))
         defaults = {each.name: each.default for each in dataclasses.fields(TrainConfig)}
@@ -133,5 +136,5 @@ def claim(folder: Path, config: dict[str, Any], data: str, start: bool = True) -
     if not start:
         return
     content = {"config": config, "data": data, "starts": [*starts, environment()]}
-    with whole(path) as part:
+    with whole(path, durable=True) as part:
         part.write_text(json.dumps(content, indent=2) + "\n")

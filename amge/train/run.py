@@ -7,6 +7,7 @@ starts the `student`, with all its banks and its fusion, from the main model; wi
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -24,7 +25,7 @@ from amge.data.clips import Clips
 from amge.data.datasets import load_samples, takes
 from amge.data.sample import Sample, combined, fingerprint, leaks, of_split
 from amge.errors import one_of
-from amge.files import whole
+from amge.files import alone, whole
 from amge.hub.load import from_pretrained, load, spec_of
 from amge.hub.names import CONFIG
 from amge.hub.save import describe
@@ -32,12 +33,13 @@ from amge.model import MuscleModel
 from amge.muscles import REGION_IDS
 from amge.spec import ModelSpec
 from amge.train.config import TrainConfig
-from amge.train.loop import EpochSampler, fit
+from amge.train.loop import EpochSampler, fit, read_checkpoint
 from amge.train.module import Training
 from amge.train.provenance import claim, provenance
 from amge.train.start import NETWORKS, files_of, initialise, start_from
 
 VALIDATION = ("val_seen", "val_unseen")
+LOCK = "lock"
 
 
 def tokens_alone(spec: ModelSpec, modality: str) -> ModelSpec:
@@ -220,7 +222,7 @@ class Run:
         self.say(f"{name}: {spec.name} on {len(train)} videos, {config.epochs[number]} epochs")
         last = folder / "last.ckpt"
         if last.exists():
-            done = torch.load(last, map_location="cpu", weights_only=True, mmap=True)["epoch"] + 1
+            done = read_checkpoint(last)["epoch"] + 1
             came = [f"goes on after epoch {done} of {config.epochs[number]} ({last})"]
         for line in came:
             self.say(f"{name}: {line}")
@@ -291,8 +293,6 @@ def train(config: TrainConfig, out: str | Path) -> MuscleModel:
     Raises:
         ValueError: if the config, the data and the folder do not fit one another.
     """
-    from amge.evaluate import evaluate
-
     out = Path(out)
     first = getattr(rank_zero_only, "rank", 0) == 0
     spec = config.spec()
@@ -305,14 +305,26 @@ def train(config: TrainConfig, out: str | Path) -> MuscleModel:
     if first:
         claim(out, *made, start=False)
 
+    held = ExitStack()
+
     @cache
     def begin() -> None:
         if first:
+            out.mkdir(parents=True, exist_ok=True)
+            alone(held.enter_context((out / LOCK).open("wb")), out)
+            held.callback((out / LOCK).unlink, missing_ok=True)
             claim(out, *made)
             with whole(out / "config.yaml") as part:
                 part.write_text(config.to_yaml())
 
-    run = Run(config, samples, out, begin)
+    with held:
+        return _train(Run(config, samples, out, begin), spec, own, first)
+
+
+def _train(run: Run, spec: ModelSpec, own: bool, first: bool) -> MuscleModel:
+    from amge.evaluate import evaluate
+
+    config, samples, out = run.config, run.samples, run.out
     if own:
         run.say(f"labels: {', '.join(spec.labels)}")
     model: Any = run.stage("main", tokens_alone(spec, spec.modality), 0) if config.epochs[0] else None

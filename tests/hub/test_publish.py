@@ -139,6 +139,7 @@ def test_what_nobody_could_use_is_refused_before_any_request(hub, models, folder
     refused(ValueError, attempt(repo="tiny", licence="MIT"), "'tiny'", "owner/name")
     refused(ValueError, attempt(repo=f"{REPO}@v1", licence="MIT"), "owner/name")
     refused(ValueError, attempt(repo="./tiny", licence="MIT"), "owner/name")
+    refused(ValueError, attempt(repo=str(tmp_path), licence="MIT"), "owner/name", "save_pretrained")
     refused(ValueError, attempt(tmp_path / "no", licence="MIT"), "not a folder", "save_pretrained")
     refused(ValueError, attempt(tmp_path, licence="MIT"), "no config.json")
     refused(ValueError, attempt(licence="MIT", extra=[tmp_path / "none.py"]), "none.py")

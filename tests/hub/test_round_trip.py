@@ -397,6 +397,12 @@ def test_what_safetensors_cannot_hold_is_refused(with_part, value, tmp_path):
     assert not list(tmp_path.rglob("*.*"))
 
 
+def test_a_file_is_no_folder_to_save_to(tiny_model, tmp_path):
+    (tmp_path / "model").touch()
+    with pytest.raises(OSError, match="model is a file; give the folder of a checkpoint"):
+        tiny_model.save_pretrained(tmp_path / "model")
+
+
 def test_a_model_without_memory_is_refused(tiny_spec, tmp_path):
     with torch.device("meta"):
         model = amge.assemble(tiny_spec)

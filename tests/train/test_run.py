@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -25,6 +26,7 @@ from amge.cli import app
 from amge.data.prepare.synthetic import prepare
 from amge.data.sample import of_split
 from amge.evaluate import predictions
+from amge.files import alone
 from amge.metrics import mean_average_precision
 from amge.recipes.presets import PRESETS, preset
 from amge.train.config import TrainConfig
@@ -123,6 +125,44 @@ def test_what_does_not_change_the_result_may_change(trained, clips, tmp_path):
     out, _ = trained
     shutil.copytree(clips, tmp_path / "moved")
     train(config(tmp_path / "moved", workers=1, logs=["csv", "tensorboard"]), out)
+
+
+@pytest.mark.parametrize("left", [0.0, 0.5])
+def test_a_checkpoint_cut_off_by_a_power_cut_is_named(trained, clips, tmp_path, left):
+    import shutil
+
+    out = shutil.copytree(trained[0], tmp_path / "run")
+    (out / "student" / "config.json").unlink()
+    last = out / "student" / "last.ckpt"
+    os.truncate(last, int(last.stat().st_size * left))
+    with pytest.raises(ValueError, match=re.escape(f"{last} is empty or damaged") + ".*delete it, and student trains"):
+        train(config(clips), out)
+    last.unlink()
+    train(config(clips), out)
+    assert (out / "student" / "config.json").exists()
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"config": {}}'])
+def test_a_damaged_run_json_is_named(trained, clips, tmp_path, content):
+    (tmp_path / "run.json").write_text(content)
+    with pytest.raises(ValueError, match=re.escape(str(tmp_path / "run.json")) + ".* delete it to go on"):
+        train(config(clips), tmp_path)
+
+
+def test_two_runs_do_not_write_one_folder(clips, tmp_path):
+    (tmp_path / "lock").touch()
+    with (tmp_path / "lock").open("rb") as other:
+        alone(other, tmp_path)
+        with pytest.raises(ValueError, match=f"another run writes {re.escape(str(tmp_path))} just now"):
+            train(config(clips), tmp_path)
+    assert not (tmp_path / "run.json").exists()
+
+
+def test_a_shell_of_slurm_is_told_what_to_do(clips, tmp_path, monkeypatch):
+    for name, value in {"NTASKS": 2, "JOB_NAME": "train", "JOB_ID": 1, "NODELIST": "localhost", "PROCID": 0}.items():
+        monkeypatch.setenv(f"SLURM_{name}", str(value))
+    with pytest.raises(ValueError, match="SLURM_JOB_NAME=interactive"):
+        train(config(clips), tmp_path / "refused")
 
 
 def test_a_refused_run_leaves_the_folder_free(clips, tmp_path):

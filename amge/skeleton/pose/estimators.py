@@ -39,6 +39,8 @@ def _rtmlib() -> PoseEstimator:
 
 ESTIMATORS: dict[str, Callable[[], PoseEstimator]] = {"mediapipe": _mediapipe, "rtmlib": _rtmlib}
 """By name; each loads its library and weights on first use."""
+EXTRAS = {"mediapipe": "pose", "rtmlib": "rtmlib"}
+"""What to install for each."""
 
 
 def estimator(pose: "str | PoseEstimator") -> PoseEstimator:
@@ -46,6 +48,19 @@ def estimator(pose: "str | PoseEstimator") -> PoseEstimator:
 
     Raises:
         ValueError: for an unknown name.
-        ImportError: if its library is not installed; says what to install.
+        ImportError: if its library is not installed, or broken; says what to install.
     """
-    return pose if callable(pose) else ESTIMATORS[one_of("pose estimator", pose, ESTIMATORS)]()
+    if callable(pose):
+        return pose
+    load = ESTIMATORS[one_of("pose estimator", pose, ESTIMATORS)]
+    try:
+        return load()
+    except (ImportError, OSError):
+        raise
+    except Exception as error:  # of its libraries, such as a protobuf of another version
+        said = (str(error).splitlines() or [""])[0][:200]
+        raise ImportError(
+            f"{pose} is installed, but broken ({type(error).__name__}: {said}), as when another package changed the "
+            f"version of one that it needs: pip install --force-reinstall 'amge[{EXTRAS.get(pose, pose)}]', or take "
+            "another pose estimator"
+        ) from None

@@ -10,7 +10,7 @@ import amge
 from amge.errors import VideoError
 from amge.prediction import by_prominence
 from amge.skeleton.layouts import BLAZEPOSE33, COCO17, convert_layout, fit_layout
-from amge.skeleton.pose import estimator, person_clips
+from amge.skeleton.pose import ESTIMATORS, estimator, person_clips
 from amge.skeleton.pose.mediapipe import MediaPipe
 from amge.skeleton.pose.persons import believable, check_poses
 from amge.skeleton.pose.rtmlib import RTMLib
@@ -320,6 +320,18 @@ def test_a_library_that_is_not_installed_says_what_to_install(monkeypatch, name)
     monkeypatch.setitem(__import__("sys").modules, name, None)
     with pytest.raises(ImportError, match="pip install"):
         {"mediapipe": MediaPipe, "rtmlib": RTMLib}[name]()
+
+
+def test_a_broken_library_is_named_in_one_short_line(monkeypatch):
+    def load():
+        raise TypeError("incompatible arguments\n" + "x" * 30_000_000)
+
+    monkeypatch.setitem(ESTIMATORS, "mediapipe", load)
+    with pytest.raises(
+        ImportError, match=r"^mediapipe is installed, but broken \(TypeError: .*'amge\[pose\]'"
+    ) as caught:
+        estimator("mediapipe")
+    assert len(str(caught.value)) < 500 and "\n" not in str(caught.value)
 
 
 def test_command_line_reports_persons_apart(model, tmp_path):
