@@ -570,11 +570,9 @@ def test_output_that_lacks_characters(checkpoint, video, encoding, monkeypatch, 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")
 @pytest.mark.parametrize("form", [(), ("--csv",), ("--json",)])
 def test_output_that_is_full(checkpoint, video, form, monkeypatch, capsys):
-    stream = open("/dev/full", "w", encoding="utf-8")
-    code, said = on_output(stream, monkeypatch, capsys, "predict", video, "--model", checkpoint, *form)
+    with suppress(OSError), open("/dev/full", "w", encoding="utf-8") as stream:
+        code, said = on_output(stream, monkeypatch, capsys, "predict", video, "--model", checkpoint, *form)
     assert code == 2 and re.fullmatch("error: .*No space left on device.*\n", said)
-    with suppress(OSError):
-        stream.close()
 
 
 def test_a_system_s_error_names_its_file_first(tmp_path):
