@@ -61,7 +61,7 @@ class CTRGCN(Module):
         graph: the skeleton.
         persons: `P`; each slot has statistics of its own in the first norm.
         width: channels of the first blocks, divisible by 8; the reference's is 64.
-        in_channels: of a joint, three for each stream.
+        in_channels: of a joint, see `amge.backbones.streams.channels`.
     """
 
     def __init__(self, graph: Graph, persons: int = 1, width: int = 64, in_channels: int = 3) -> None:

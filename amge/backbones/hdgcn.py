@@ -106,7 +106,7 @@ class HDGCN(Module):
         persons: `P`; each slot has statistics of its own in the first norm.
         width: channels of the first blocks, divisible by 4; the reference's is 64.
         levels: joints of each level of the hierarchy, inner first; default: by distance from the graph's centre.
-        in_channels: of a joint, three for each stream.
+        in_channels: of a joint, see `amge.backbones.streams.channels`.
     """
 
     def __init__(

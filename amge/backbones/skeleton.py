@@ -15,14 +15,17 @@ from amge.backbones.ctrgcn import CTRGCN
 from amge.backbones.encoded import Encoded
 from amge.backbones.hdgcn import HDGCN
 from amge.backbones.stgcn import STGCN
-from amge.backbones.streams import STREAMS, stream
+from amge.backbones.streams import axes, channels, stream
 from amge.backbones.temporal import PersonNorm
 from amge.errors import one_of
 from amge.layers.checkpointing import Blocks
 from amge.layers.constant import constant
 from amge.layers.module import Module
 from amge.skeleton.graph import Graph
-from amge.skeleton.layouts import LAYOUTS
+from amge.skeleton.layouts import LAYOUTS, TRUNK
+
+WITHOUT_BONES = ("joint", "joint-motion", "world-joint")
+"""Streams that need no graph."""
 
 
 class JointMixing(nn.Module):
@@ -75,15 +78,15 @@ class Skeleton(Encoded):
     A person is there if any joint of theirs has confidence; a clip with nobody gives features of zero.
 
     Args:
-        encoder: skeletons `(B, P, T, V, 3 * streams)` to features of each person `(B * P, C, T', V)`; states `joints`,
-            `persons` (None for any number) and `out_channels`.
+        encoder: streams of skeletons `(B, P, T, V, channels(streams))` to features of each person `(B * P, C, T', V)`;
+            states `joints`, `persons` (None for any number) and `out_channels`.
         adapter: the decoder; its only map has the encoder's channels on the grid `(T', V, 1)`. None: no tokens.
         masking: False averages all slots, empty ones as well, as the reference implementations do.
         streams: what the encoder sees, of `amge.backbones.streams.STREAMS`, side by side.
-        graph: of the joints; bones need it.
+        graph: of the joints; bones need it, and the body's frame needs its names.
 
     Raises:
-        ValueError: for no streams, an unknown one, or bones without a graph.
+        ValueError: for no streams, an unknown one, bones without a graph, or a body's frame without shoulders and hips.
     """
 
     def __init__(
@@ -96,23 +99,27 @@ class Skeleton(Encoded):
     ) -> None:
         sizes: Any = encoder
         super().__init__(encoder, sizes.out_channels, adapter)
-        if not streams or isinstance(streams, str):
-            raise ValueError(f"streams must be a tuple of some of {', '.join(STREAMS)}; got {streams!r}")
-        for name in streams:
-            one_of("skeleton stream", name, STREAMS)
-        if graph is None and any(not name.startswith("joint") for name in streams):
+        channels(streams)  # refuses what are no streams
+        if graph is None and any(name not in WITHOUT_BONES for name in streams):
             raise ValueError(f"bones need a graph; streams={tuple(streams)} has none")
+        of_body = [name for name in streams if name.startswith("body")]
+        if of_body and graph and (lacking := [joint for joint in TRUNK if joint not in graph.names]):
+            raise ValueError(
+                f"the stream {of_body[0]} needs joints named {', '.join(TRUNK)}; the graph has no {lacking[0]}"
+            )
         self.masking = masking
         self.graph = graph
         self.streams = tuple(streams)
         self.parents = graph.parents() if graph else tuple(range(sizes.joints))
+        self.trunk = graph.indices(*TRUNK) if graph and of_body else ()
         self.any_number = sizes.persons is None
-        self.input_layout = ("B", sizes.persons or "P", "T", sizes.joints, 3)
+        self.input_layout = ("B", sizes.persons or "P", "T", sizes.joints, axes(streams))
 
     def features(self, clip: Tensor) -> Tensor:
-        """Skeletons `(B, P, T, V, 3)`, the last axis x, y and confidence, to `(B, C, T', V, 1)`."""
+        """Skeletons `(B, P, T, V, 3)`, the last axis x, y and confidence, or `(B, P, T, V, 6)` with the world joint
+        besides, to `(B, C, T', V, 1)`."""
         there = (clip[..., 2] > 0).flatten(2).any(dim=2)
-        clip = torch.cat([stream(clip, name, self.parents) for name in self.streams], dim=-1)
+        clip = torch.cat([stream(clip, name, self.parents, self.trunk) for name in self.streams], dim=-1)
         if not self.masking:
             return self.encoder(clip).unflatten(0, clip.shape[:2]).mean(dim=1)[..., None]
         if self.training and self.any_number and there.any():  # who is absent must not enter the norms' statistics
@@ -191,7 +198,7 @@ def st_gcn(
     Arguments as of `STGCN`, `Skeleton` and `joint_mixer`; `graph` may be a name.
     """
     joints = graph_of(graph)
-    encoder = STGCN(joints, width, dropout=dropout, in_channels=3 * len(streams))
+    encoder = STGCN(joints, width, dropout=dropout, in_channels=channels(streams))
     return _skeleton(encoder, frames, 4, masking, with_tokens, adapter, joints, streams)
 
 
@@ -207,7 +214,7 @@ def ctr_gcn(
 ) -> Skeleton:
     """`Skeleton` on CTR-GCN. Arguments as of `CTRGCN`, `Skeleton` and `joint_mixer`; `graph` may be a name."""
     joints = graph_of(graph)
-    encoder = CTRGCN(joints, persons, width, in_channels=3 * len(streams))
+    encoder = CTRGCN(joints, persons, width, in_channels=channels(streams))
     return _skeleton(encoder, frames, 4, masking, with_tokens, adapter, joints, streams)
 
 
@@ -224,5 +231,5 @@ def hd_gcn(
 ) -> Skeleton:
     """`Skeleton` on HD-GCN. Arguments as of `HDGCN`, `Skeleton` and `joint_mixer`; `graph` may be a name."""
     joints = graph_of(graph)
-    encoder = HDGCN(joints, persons, width, levels, in_channels=3 * len(streams))
+    encoder = HDGCN(joints, persons, width, levels, in_channels=channels(streams))
     return _skeleton(encoder, frames, 4, masking, with_tokens, adapter, joints, streams)

@@ -54,7 +54,7 @@ class STGCN(Module):
         width: channels of the first blocks; the reference's is 64.
         kernel: frames of the temporal convolutions, odd.
         dropout: after each block but the first.
-        in_channels: of a joint, three for each stream.
+        in_channels: of a joint, see `amge.backbones.streams.channels`.
     """
 
     def __init__(

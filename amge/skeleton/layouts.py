@@ -108,6 +108,9 @@ NTU25 = Graph(
 """Joints of the Kinect v2, as in NTU RGB+D; the centre is the spine between the shoulders."""
 LAYOUTS = {"coco-17": COCO17, "openpose-18": OPENPOSE18, "blazepose-33": BLAZEPOSE33, "ntu-25": NTU25}
 
+TRUNK = ("left_shoulder", "right_shoulder", "left_hip", "right_hip")
+"""The joints that say how large a body is, and which way it faces."""
+
 
 def layout_of(joints: int) -> Graph | None:
     """The layout with so many joints, if there is one."""

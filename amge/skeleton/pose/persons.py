@@ -11,7 +11,7 @@ import torch
 
 from amge.errors import one_of
 from amge.skeleton.files import as_skeletons, is_skeletons
-from amge.skeleton.layouts import layout_of
+from amge.skeleton.layouts import TRUNK, layout_of
 from amge.skeleton.pose.estimators import ESTIMATORS, PoseEstimator, estimator
 from amge.skeleton.sequence import cut, without_missing
 from amge.skeleton.tracking import Tracker, extent
@@ -27,7 +27,6 @@ INSIDE = 0.5
 """Share of the joints that must lie in the picture."""
 LONGEST = 2.0
 """Length of a limb, in trunks or shoulders, up to which a pose is believed."""
-TRUNK = ("left_shoulder", "right_shoulder", "left_hip", "right_hip")
 LIMBS = (("shoulder", "elbow"), ("elbow", "wrist"), ("hip", "knee"), ("knee", "ankle"))
 
 
