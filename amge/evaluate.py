@@ -72,8 +72,10 @@ def predictions(
 
     spec: Any = model.spec
     graph = getattr(model.backbone, "graph", None)
-    joints: Any = model.input_spec.shape[3] if spec.modality == "skeleton" else None
-    clips = Clips(samples, spec, spec.modalities, None, views, graph, joints, flow)
+    joints: Any
+    axes: Any
+    joints, axes = model.input_spec.shape[3:] if spec.modality == "skeleton" else (None, 3)
+    clips = Clips(samples, spec, spec.modalities, None, views, graph, joints, flow, axes=axes)
     like = next(iter(model.parameters()), torch.empty(0))
     home, training = like.device, [part for part in model.modules() if part.training]
     device = device or home

@@ -146,12 +146,12 @@ def with_persons(evidence: Evidence, maps: PersonMaps, row: int = 0, shares: Seq
 
 
 def with_joints(evidence: Evidence, keypoints: np.ndarray, frames: np.ndarray | None = None) -> Evidence:
-    """Evidence with what the joints of one person `(T, V, 3)` tell, which lie in `frames`, if there are any."""
+    """Evidence with what the joints of one person `(T, V, A)` tell, which lie in `frames`, if there are any."""
     seen = (keypoints[..., 2] > 0).any(axis=1)
     sizes = [extent(pose) for pose in keypoints[seen]]
     scale = max(float(np.median(sizes)), 1e-6) if sizes else 1.0
     places = keypoints[seen, :, :2]
-    known = np.where(keypoints[seen, :, 2:] > 0, places, np.nan)
+    known = np.where(keypoints[seen, :, 2:3] > 0, places, np.nan)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # joints that are never seen
         moved = np.nan_to_num(np.linalg.norm(np.nanstd(known, axis=0), axis=-1)).max(initial=0.0) / scale

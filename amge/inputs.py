@@ -82,7 +82,7 @@ def _skeletons(
     from amge.skeleton.sequence import hold, normalise
 
     layout, graph = backbone.input_layout, getattr(backbone, "graph", None)
-    slots, joints = (axis if isinstance(axis, int) else 1 for axis in (layout[1], layout[3]))
+    slots, joints, axes = (axis if isinstance(axis, int) else 1 for axis in (layout[1], *layout[3:]))
     for clip in person_clips(source, spec.frames, spec.seconds, pose, progress, fps):
         evidence = Evidence(clip.end - clip.start)
         keypoints = None if clip.person is None else clip.keypoints
@@ -92,7 +92,7 @@ def _skeletons(
         if clip.person is None:
             yield Input(None, window)
             continue
-        person = normalise(hold(fit_layout(clip.keypoints, joints, graph)), graph)
+        person = normalise(hold(fit_layout(clip.keypoints, joints, graph, axes)), graph)
         given = torch.zeros(slots, *person.shape)
         given[0] = torch.from_numpy(person)
         yield Input(given, window)

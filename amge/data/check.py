@@ -15,7 +15,7 @@ import numpy as np
 from amge.data.sample import SPLITS, Sample, fingerprint, leaks
 from amge.errors import VideoError
 from amge.muscles import REGION_IDS
-from amge.skeleton.files import BROKEN, read_skeletons
+from amge.skeleton.files import BROKEN, joined, read_skeletons
 from amge.video.frames import IMAGE_SUFFIXES, from_images
 from amge.video.read import read_frames
 
@@ -227,14 +227,14 @@ def _check_skeletons(sample: Sample, poses: Callable[[Path], np.ndarray], warnin
 
 
 def _poses(path: Path) -> np.ndarray:
-    """The keypoints `(n, pictures, V, 3)` of a file."""
+    """The keypoints `(n, pictures, V, A)` of a file."""
     try:
         with np.load(path, allow_pickle=False) as archive:
-            keypoints = archive["keypoints"]
+            keypoints = joined(archive)
     except FileNotFoundError:
         raise VideoError(f"{path}: no such file; check the path") from None
     except (OSError, KeyError, ValueError, AttributeError, *BROKEN) as error:
         raise VideoError(f"{path} holds no poses ({error!r})") from None
-    if keypoints.ndim != 4 or keypoints.shape[-1] != 3:
+    if keypoints.ndim != 4 or keypoints.shape[-1] not in (3, 6):
         raise VideoError(f"{path}: expected keypoints (n, pictures, V, 3), got {keypoints.shape}")
     return keypoints

@@ -1,6 +1,7 @@
 """Samples as clips for training and for tests: decoded, cut in time, looked at in one way in every modality.
 
-Shapes: `T` frames, `S` side, `K` labels, `P V` persons and joints; `R` rows of a batch, one for each clip.
+Shapes: `T` frames, `S` side, `K` labels, `P V A` persons, joints and their axes (3, or 6 with the world joint);
+`R` rows of a batch, one for each clip.
 """
 
 import errno
@@ -18,13 +19,13 @@ from torch.utils.data import Dataset
 from amge.data.sample import Sample
 from amge.errors import VideoError, one_of
 from amge.muscles import encode
-from amge.skeleton.files import BROKEN, read_skeletons
+from amge.skeleton.files import BROKEN, joined, read_skeletons
 from amge.skeleton.graph import Graph
 from amge.skeleton.layouts import fit_layout, layout_of
 from amge.skeleton.sequence import Skeletons, hold
 from amge.skeleton.sequence import normalise as normalise_skeleton
 from amge.skeleton.tracking import extent
-from amge.skeleton.view import seen_joints
+from amge.skeleton.view import seen_joints, turned
 from amge.spec import ModelSpec
 from amge.video.modality import MODALITIES, from_rgb
 from amge.video.picture import read_picture
@@ -63,13 +64,22 @@ class Augmentation:
     """Of RandAugment, in 0..10."""
     erase: float = 0.25
     """Probability that a box becomes noise."""
+    turn: float = 0
+    """Degrees up to which 3-D skeletons turn about the vertical, to either side."""
 
     def __post_init__(self) -> None:
         for name, most in (("scale", 1.0), ("ratio", 100.0)):
             pair = getattr(self, name)
             if not isinstance(pair, (tuple, list)) or len(pair) != 2 or not 0 < pair[0] <= pair[1] <= most:
                 raise ValueError(f"{name} is a least and a largest value over 0, up to {most:g}; got {pair!r}")
-        for name, limit in (("mirror", 1), ("jitter", 1), ("erase", 1), ("magnitude", 10), ("operations", 20)):
+        for name, limit in (
+            ("mirror", 1),
+            ("jitter", 1),
+            ("erase", 1),
+            ("magnitude", 10),
+            ("operations", 20),
+            ("turn", 180),
+        ):
             value = getattr(self, name)
             if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 <= value <= limit:
                 raise ValueError(f"{name} must be a number in 0..{limit}, got {value!r}")
@@ -103,6 +113,7 @@ class Clips(Dataset):
         flow: where flow is kept; None: computed on each clip.
         seed: of all chance.
         activities: of a model that learns these in place of the labels; targets are one-hot then.
+        axes: `A` of the model that sees the skeletons.
 
     Raises:
         ValueError: for no samples, an unknown modality, or labels that the model does not have.
@@ -120,12 +131,13 @@ class Clips(Dataset):
         flow: "FlowCache | None" = None,
         seed: int = 0,
         activities: Sequence[str] | None = None,
+        axes: int = 3,
     ) -> None:
         if not samples:
             raise ValueError("there are no samples of these splits in the data")
         self.samples, self.spec, self.train, self.clips, self.seed = list(samples), spec, train, clips, seed
         self.loads = tuple(dict.fromkeys(LOADED[one_of("modality", name, MODALITIES)] for name in modalities))
-        self.graph, self.joints, self.flow = graph, joints, flow
+        self.graph, self.joints, self.axes, self.flow = graph, joints, axes, flow
         truth = [sample.regions if activities is None else (sample.activity,) for sample in self.samples]
         self.targets = np.stack([encode(names, activities or spec.labels) for names in truth])
         missing = [sample.id for sample in self.samples if sample.skeletons is None]
@@ -261,7 +273,7 @@ class Clips(Dataset):
         return view.flow(moved, self.spec.size)
 
     def person(self, sample: Sample, moment: Moment) -> np.ndarray:
-        """Skeletons of a clip in pixels, `(P, T, V, 3)`."""
+        """Skeletons of a clip in pixels, `(P, T, V, A)`."""
         assert sample.skeletons is not None
         if isinstance(sample.skeletons, tuple):
             path, row = sample.skeletons
@@ -278,11 +290,13 @@ class Clips(Dataset):
         return known.keypoints[:, chosen]
 
     def skeleton(self, persons: np.ndarray, view: View, size: tuple[int, int]) -> Tensor:
-        """The main person, as a skeleton model takes it: `(1, T, V, 3)`."""
+        """The main person, as a skeleton model takes it: `(1, T, V, A)`."""
         sizes = [np.mean([extent(frame) for frame in person]) for person in persons]
         person = persons[int(np.argmax(sizes))][None]
         given = seen_joints(view, person, size, layout_of(person.shape[2]) or self.graph)
-        fitted = fit_layout(given, self.joints or given.shape[2], self.graph)[0]
+        if self.train and self.train.turn:
+            given = turned(given, self.train.turn * (2 * float(torch.rand(())) - 1))
+        fitted = fit_layout(given, self.joints or given.shape[2], self.graph, self.axes)[0]
         return torch.from_numpy(normalise_skeleton(hold(fitted), self.graph or layout_of(fitted.shape[1])))[None]
 
 
@@ -299,10 +313,10 @@ def seconds_of(video: Path) -> float:
 
 @lru_cache(maxsize=8)
 def poses_of(path: Path) -> np.ndarray:
-    """Poses `(n, pictures, V, 3)` of an npz."""
+    """Poses `(n, pictures, V, A)` of an npz."""
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            poses = archive["keypoints"].astype(np.float32)
+            poses = joined(archive).astype(np.float32)
             if poses.ndim != 4:
                 raise ValueError(f"expected (n, pictures, V, 3), got {poses.shape}")
             return poses

@@ -1,6 +1,7 @@
 """Skeletons from files and from what else a user has.
 
-Shapes: `P` persons, `T` frames, `V` joints; the last axis is x and y in pixels and confidence.
+Shapes: `P` persons, `T` frames, `V` joints; the last axis, `A`, is x and y in pixels and confidence, and in three
+dimensions the world joint besides.
 """
 
 import json
@@ -11,6 +12,7 @@ from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import numpy as np
 import torch
@@ -39,8 +41,8 @@ MOST_BYTES = 2**30
 def read_skeletons(path: str | os.PathLike[str], fps: float | None = None) -> Skeletons:
     """Skeletons from a file, or from a folder with a file for each frame.
 
-    - `.npz`: `keypoints` `(P, T, V, 3)`, `(T, V, 3)` or without confidence; if it has them, `scores` `(P, T, V)` are
-      the confidence, and `times` `(T,)` in seconds or `fps` a number.
+    - `.npz`: `keypoints` `(P, T, V, A)`, `(T, V, A)` or without confidence; if it has them, `scores` `(P, T, V)` are
+      the confidence, `world` `(P, T, V, 3)` the world joints, and `times` `(T,)` in seconds or `fps` a number.
     - `.json`: results or annotations of COCO keypoints, with the file's `fps` if it has one; results of AlphaPose; the
       predictions of MMPose for a video. `amge.skeleton.keypoint_json.persons` says what they look like.
     - a folder of `.json`, without images or videos: what OpenPose writes, `NAME_000000000012_keypoints.json`, or
@@ -86,14 +88,35 @@ def _from_npz(path: Path, fps: float | None) -> Skeletons:
     with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
         if "keypoints" not in archive:
             raise VideoError(f"it has no 'keypoints', but {', '.join(archive.files) or 'nothing'}")
-        points = archive["keypoints"]
-        if "scores" in archive:
-            points = np.concatenate([points[..., :2], archive["scores"][..., None]], axis=-1)
+        points = joined(archive)
         if fps is None and "times" in archive:
             return Skeletons(points, archive["times"])
         if fps is None:
             fps = float(archive["fps"]) if "fps" in archive else FPS
         return Skeletons.at_rate(points, fps)
+
+
+def joined(archive: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Keypoints `(..., V, A)` of an npz, with its `scores` `(..., V)` as confidence and `world` `(..., V, 3)` behind.
+
+    Raises:
+        ValueError: if their shapes differ.
+    """
+    points = archive["keypoints"]
+    if "scores" in archive:
+        points = np.concatenate([points[..., :2], archive["scores"][..., None], points[..., 3:]], axis=-1)
+    if "world" not in archive:
+        return points
+    world, shape = archive["world"], (*points.shape[:-1], 3)
+    if world.shape != shape:
+        raise ValueError(f"its 'world' must be {shape}, like its keypoints {points.shape}, not {world.shape}")
+    flat = points[..., :3] if points.shape[-1] > 2 else np.concatenate([points, np.ones_like(points[..., :1])], axis=-1)
+    return np.concatenate([flat, world], axis=-1)
+
+
+def parted(keypoints: np.ndarray) -> dict[str, Any]:
+    """Keypoints `(..., V, A)` as the arrays of an npz: `keypoints` `(..., V, 3)` and, in three dimensions, `world`."""
+    return {"keypoints": keypoints[..., :3]} | ({"world": keypoints[..., 3:]} if keypoints.shape[-1] > 3 else {})
 
 
 def _from_json(path: Path, fps: float | None) -> Skeletons:
@@ -191,8 +214,8 @@ def is_skeletons(source: object) -> bool:
 
 
 def as_skeletons(source: object, fps: float | None = None) -> Skeletons:
-    """Skeletons from what a user has: `Skeletons`, the path of a file or folder, or an array or tensor `(P, T, V, 3)`
-    or `(T, V, 3)`.
+    """Skeletons from what a user has: `Skeletons`, the path of a file or folder, or an array or tensor `(P, T, V, A)`
+    or `(T, V, A)`.
 
     Args:
         source: what there is.

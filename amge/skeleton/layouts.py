@@ -1,6 +1,6 @@
 """The layouts of joints that pose estimators and data sets use, and how to get from one to another.
 
-Shapes: `V` joints; the last axis is x, y and confidence.
+Shapes: `V` joints; the last axis, `A`, is x, y and confidence, and in three dimensions the world joint besides.
 """
 
 import numpy as np
@@ -106,7 +106,27 @@ NTU25 = Graph(
     ),
 )
 """Joints of the Kinect v2, as in NTU RGB+D; the centre is the spine between the shoulders."""
-LAYOUTS = {"coco-17": COCO17, "openpose-18": OPENPOSE18, "blazepose-33": BLAZEPOSE33, "ntu-25": NTU25}
+BODY19 = Graph(
+    19,
+    (
+        *((1, 0), (2, 0), (3, 1), (4, 2), (5, 3), (6, 4), (7, 5), (8, 6), (9, 1), (10, 2)),
+        *((11, 9), (12, 10), (13, 11), (14, 12), (15, 13), (16, 14), (17, 13), (18, 14)),
+    ),
+    centre=0,
+    names=(
+        "nose",
+        *(f"{side}_{name}" for name in ("shoulder", "elbow", "wrist", "index", "hip") for side in ("left", "right")),
+        *(f"{side}_{name}" for name in ("knee", "ankle", "heel", "foot_index") for side in ("left", "right")),
+    ),
+)
+"""Those of MediaPipe's joints that say how a body moves: no face, and of a hand its direction alone."""
+LAYOUTS = {
+    "coco-17": COCO17,
+    "openpose-18": OPENPOSE18,
+    "body-19": BODY19,
+    "blazepose-33": BLAZEPOSE33,
+    "ntu-25": NTU25,
+}
 
 TRUNK = ("left_shoulder", "right_shoulder", "left_hip", "right_hip")
 """The joints that say how large a body is, and which way it faces."""
@@ -118,7 +138,7 @@ def layout_of(joints: int) -> Graph | None:
 
 
 def convert_layout(keypoints: np.ndarray, source: Graph, target: Graph) -> np.ndarray:
-    """Keypoints `(..., V, 3)` of one layout as those of another, by the names of the joints.
+    """Keypoints `(..., V, A)` of one layout as those of another, by the names of the joints.
 
     A `neck` that the source lacks is the middle of the shoulders, as sure as the less sure of them.
 
@@ -128,7 +148,8 @@ def convert_layout(keypoints: np.ndarray, source: Graph, target: Graph) -> np.nd
     joints = {name: keypoints[..., index, :] for index, name in enumerate(source.names)}
     if "neck" not in joints and {"left_shoulder", "right_shoulder"} <= joints.keys():
         shoulders = np.stack([joints["left_shoulder"], joints["right_shoulder"]])
-        joints["neck"] = np.concatenate([shoulders[..., :2].mean(axis=0), shoulders[..., 2:].min(axis=0)], axis=-1)
+        joints["neck"] = shoulders.mean(axis=0)
+        joints["neck"][..., 2] = shoulders[..., 2].min(axis=0)
     missing = [name for name in target.names if name not in joints]
     if missing or not target.names:
         raise ValueError(
@@ -138,12 +159,18 @@ def convert_layout(keypoints: np.ndarray, source: Graph, target: Graph) -> np.nd
     return np.stack([joints[name] for name in target.names], axis=-2)
 
 
-def fit_layout(keypoints: np.ndarray, joints: int, graph: Graph | None) -> np.ndarray:
-    """Keypoints `(..., V, 3)` with the `joints` of a model, turned into its layout if they have another.
+def fit_layout(keypoints: np.ndarray, joints: int, graph: Graph | None, axes: int = 3) -> np.ndarray:
+    """Keypoints `(..., V, A)` with the `joints` and `axes` of a model, turned into its layout if they have another.
 
     Raises:
         VideoError: if they can't be; says what the model takes.
     """
+    if axes > keypoints.shape[-1]:
+        raise VideoError(
+            "the model takes 3-D joints, these are 2-D; 3-D are those that MediaPipe finds in a video and those of an "
+            "npz with 'world' beside 'keypoints'; for others take a model of 2-D joints"
+        )
+    keypoints = keypoints[..., : max(axes, 3)]
     count = keypoints.shape[-2]
     if count == joints:
         return keypoints

@@ -1,8 +1,10 @@
 """Skeletons as they come from a pose estimator: checking them, cutting them in time, and bringing them to what a model
 takes.
 
-Shapes: `P` persons, `T` frames, `V` joints; the last axis is x and y in pixels, y downwards, and confidence in 0..1.
-A joint of confidence 0 is missing, a person without joints in a frame is not seen there.
+Shapes: `P` persons, `T` frames, `V` joints; the last axis, `A`, is x and y in pixels, y downwards, and confidence in
+0..1. In three dimensions the world joint follows: X, Y and Z in metres from between the hips, to the right of the
+picture, down, and away from the camera. A joint of confidence 0 is missing, and zero in all axes; a person without
+joints in a frame is not seen there.
 """
 
 from collections.abc import Iterator
@@ -15,14 +17,14 @@ from amge.skeleton.graph import Graph
 
 FARTHEST = 1e9
 """Pixels; the squares of what is nearer have room in float32."""
-MOST = np.array([np.inf, np.inf, 1], np.float32)
+MOST = np.array([np.inf, np.inf, 1, np.inf, np.inf, np.inf], np.float32)
 
 
 @dataclass(frozen=True, eq=False)
 class Skeletons:
     """Persons through time, checked when made.
 
-    `keypoints` may be `(T, V, 3)` for one person, and may lack confidence, `(..., 2)`, which is 1 then. Joints with NaN
+    `keypoints` may be `(T, V, A)` for one person, and may lack confidence, `(..., 2)`, which is 1 then. Joints with NaN
     or infinity, or a thousand million pixels away, are missing; confidence is cut to 0..1.
 
     Raises:
@@ -30,16 +32,16 @@ class Skeletons:
     """
 
     keypoints: np.ndarray
-    """float32 `(P, T, V, 3)`."""
+    """float32 `(P, T, V, A)`, `A` 3 or 6."""
     times: np.ndarray
     """When each frame was taken, in seconds, ascending, `(T,)`."""
 
     def __post_init__(self) -> None:
         given = np.asarray(self.keypoints)
-        if given.dtype.kind not in "fiu" or given.ndim not in (3, 4) or given.shape[-1] not in (2, 3):
+        if given.dtype.kind not in "fiu" or given.ndim not in (3, 4) or given.shape[-1] not in (2, 3, 6):
             raise VideoError(
-                f"expected keypoints (P, T, V, 3) or (T, V, 3), x and y in pixels and confidence, got {given.dtype} "
-                f"{given.shape}"
+                "expected keypoints (P, T, V, 3) or (T, V, 3), x and y in pixels and confidence, or 6 with the world "
+                f"joint in metres, got {given.dtype} {given.shape}"
             )
         with np.errstate(over="ignore"):
             points = (given if given.ndim == 4 else given[None]).astype(np.float32)
@@ -60,7 +62,7 @@ class Skeletons:
 
     @classmethod
     def at_rate(cls, keypoints: np.ndarray, fps: float = 30.0) -> "Skeletons":
-        """Keypoints `(P, T, V, 3)` or `(T, V, 3)` of frames that were taken `fps` times a second.
+        """Keypoints `(P, T, V, A)` or `(T, V, A)` of frames that were taken `fps` times a second.
 
         Raises:
             VideoError: as for `Skeletons`, or if the rate is not over 0.
@@ -77,9 +79,9 @@ class Skeletons:
 
 
 def without_missing(points: np.ndarray) -> np.ndarray:
-    """Joints `(..., 3)`, zero where one is not finite, too far out or has no confidence, which is cut to 1."""
-    there = (np.abs(points) < FARTHEST).all(axis=-1, keepdims=True) & (points[..., 2:] > 0)
-    return np.where(there, np.minimum(points, MOST), 0).astype(np.float32)
+    """Joints `(..., A)`, zero where one is not finite, too far out or has no confidence, which is cut to 1."""
+    there = (np.abs(points) < FARTHEST).all(axis=-1, keepdims=True) & (points[..., 2:3] > 0)
+    return np.where(there, np.minimum(points, MOST[: points.shape[-1]]), 0).astype(np.float32)
 
 
 def cut(skeletons: Skeletons, num_frames: int, seconds: float) -> Iterator[tuple[float, float, np.ndarray]]:
@@ -98,11 +100,16 @@ def cut(skeletons: Skeletons, num_frames: int, seconds: float) -> Iterator[tuple
 
 
 def hold(person: np.ndarray) -> np.ndarray:
-    """A person `(T, V, 3)` with the pose nearest in time in frames where they are not seen at all."""
+    """A person `(T, V, A)` with the pose nearest in time in frames where they are not seen at all."""
     seen = np.flatnonzero((person[..., 2] > 0).any(axis=1))
     if not len(seen):
         return person
     return person[seen[np.abs(np.arange(len(person))[:, None] - seen).argmin(axis=1)]]
+
+
+def middle(points: np.ndarray, there: np.ndarray) -> np.ndarray:
+    """The mean `(..., 1, D)` of those of the points `(..., V, D)` that are there, `(..., V, 1)`; zero without any."""
+    return (points * there).sum(axis=-2, keepdims=True) / np.maximum(there.sum(axis=-2, keepdims=True), 1)
 
 
 def normalise(persons: np.ndarray, graph: Graph | None = None) -> np.ndarray:
@@ -110,25 +117,27 @@ def normalise(persons: np.ndarray, graph: Graph | None = None) -> np.ndarray:
 
     In each frame the middle of the hips is the origin; where the joints have no such names, or the hips are missing,
     the mean of the joints that are there. The unit is the largest root mean square distance of the joints of a frame
-    from their mean. So neither the place of the person in the picture nor the distance of the camera counts. Missing
-    joints are zero.
+    from their mean. So neither the place of the person in the picture nor the distance of the camera counts. World
+    joints likewise, by an origin and a unit of their own. Missing joints are zero.
 
     Args:
-        persons: `(..., T, V, 3)`.
+        persons: `(..., T, V, A)`.
         graph: of the joints, for their names.
 
     Returns:
-        float32 `(..., T, V, 3)`.
+        float32 `(..., T, V, A)`.
     """
-    points, there = persons[..., :2], (persons[..., 2:] > 0).astype(np.float32)
-    count = np.maximum(there.sum(axis=-2, keepdims=True), 1)
-    mean = (points * there).sum(axis=-2, keepdims=True) / count
-    squares = (((points - mean) ** 2).sum(axis=-1, keepdims=True) * there).sum(axis=-2, keepdims=True) / count
-    size = np.sqrt(squares.max(axis=-3, keepdims=True))
-    origin = mean
-    if graph and {"left_hip", "right_hip"} <= set(graph.names):
-        hips = list(graph.indices("left_hip", "right_hip"))
-        both = there[..., hips, :].all(axis=-2, keepdims=True)
-        origin = np.where(both, points[..., hips, :].mean(axis=-2, keepdims=True), mean)
-    centred = (points - origin) * there / np.maximum(size, 1e-6)
-    return np.concatenate([centred, persons[..., 2:]], axis=-1).astype(np.float32)
+    there = (persons[..., 2:3] > 0).astype(np.float32)
+    sides = ("left_hip", "right_hip")
+    hips = list(graph.indices(*sides)) if graph and {*sides} <= set(graph.names) else None
+
+    def about_the_hips(points: np.ndarray) -> np.ndarray:
+        origin = mean = middle(points, there)
+        size = np.sqrt(middle(((points - mean) ** 2).sum(axis=-1, keepdims=True), there).max(axis=-3, keepdims=True))
+        if hips:
+            both = there[..., hips, :].all(axis=-2, keepdims=True)
+            origin = np.where(both, points[..., hips, :].mean(axis=-2, keepdims=True), mean)
+        return (points - origin) * there / np.maximum(size, 1e-6)
+
+    parts = about_the_hips(persons[..., :2]), persons[..., 2:3], about_the_hips(persons[..., 3:])
+    return np.concatenate(parts, axis=-1).astype(np.float32)

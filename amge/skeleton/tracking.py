@@ -1,6 +1,7 @@
 """Who is who: poses of single frames to persons through time.
 
-Shapes: `T` frames, `N` persons in a frame, `V` joints; the last axis is x and y in pixels and confidence.
+Shapes: `T` frames, `N` persons in a frame, `V` joints; the last axis, `A`, is x and y in pixels and confidence, and in
+three dimensions the world joint besides.
 """
 
 from bisect import bisect_left, insort
@@ -14,21 +15,21 @@ LEAST_SIZE = 10.0
 
 
 def extents(poses: np.ndarray) -> np.ndarray:
-    """The diagonals of the boxes around persons `(..., V, 3)`, in pixels; 0 without joints."""
-    sure = poses[..., 2:] > 0
+    """The diagonals of the boxes around persons `(..., V, A)`, in pixels; 0 without joints."""
+    sure = poses[..., 2:3] > 0
     high = poses[..., :2].max(axis=-2, initial=-np.inf, where=sure)
     low = poses[..., :2].min(axis=-2, initial=np.inf, where=sure)
     return np.linalg.norm(np.maximum(high - low, 0), axis=-1)
 
 
 def extent(pose: np.ndarray) -> float:
-    """The same of one person `(V, 3)`."""
+    """The same of one person `(V, A)`."""
     return float(extents(pose))
 
 
 def distances(some: np.ndarray, others: np.ndarray) -> np.ndarray:
     """How far the joints that both have lie apart on average, in sizes of the larger person: `(N, M)` for persons
-    `(N, V, 3)` and `(M, V, 3)`, infinity where they have none in common."""
+    `(N, V, A)` and `(M, V, A)`, infinity where they have none in common."""
     both = (some[:, None, :, 2] > 0) & (others[None, :, :, 2] > 0)
     apart = np.linalg.norm(some[:, None, :, :2] - others[None, :, :, :2], axis=-1)
     size = np.maximum(np.maximum.outer(extents(some), extents(others)), LEAST_SIZE)
@@ -36,7 +37,7 @@ def distances(some: np.ndarray, others: np.ndarray) -> np.ndarray:
 
 
 def distance(one: np.ndarray, other: np.ndarray) -> float:
-    """The same of two persons `(V, 3)`."""
+    """The same of two persons `(V, A)`."""
     return float(distances(one[None], other[None])[0, 0])
 
 
@@ -72,7 +73,7 @@ class Tracker:
         self.count = 0
 
     def add(self, time: float, poses: np.ndarray) -> None:
-        """The persons `(N, V, 3)` in the frame at `time` (seconds); a time that was added before is left as it is."""
+        """The persons `(N, V, A)` in the frame at `time` (seconds); a time that was added before is left as it is."""
         if time in self.seen:
             return
         self.seen.add(time)
@@ -93,7 +94,7 @@ class Tracker:
             self.persons[placed[index]].see(time, pose)
 
     def clip(self, times: tuple[float, ...]) -> dict[int, np.ndarray]:
-        """Number of each person seen at any of `times`, to their poses `(T, V, 3)`, zero where they were not seen."""
+        """Number of each person seen at any of `times`, to their poses `(T, V, A)`, zero where they were not seen."""
         clips = {}
         for person in self.persons:
             seen = [person.poses.get(time) for time in times]

@@ -143,7 +143,7 @@ class Run:
         """The clips of some splits for a model of that spec."""
         config = self.config
         seeing = next((s for s in (spec, teacher_spec(spec)) if s.modality == "skeleton"), None)
-        graph, joints = layout(seeing) if seeing and "skeleton" in modalities else (None, None)
+        graph, joints, axes = layout(seeing) if seeing and "skeleton" in modalities else (None, None, 3)
         return Clips(
             of_split(self.samples, *splits),
             spec,
@@ -155,6 +155,7 @@ class Run:
             config.flow_cache() if "flow" in modalities else None,
             config.seed,
             tuple(spec.head_args["activities"]) if train and "activities" in spec.head_args else None,
+            axes,
         )
 
     def stage(
@@ -272,11 +273,12 @@ class Run:
                 part.write_text("\n".join(lines) + "\n")
 
 
-def layout(spec: ModelSpec) -> tuple[Any, Any]:
-    """Graph and number of joints of a skeleton model, which is put together without memory."""
+def layout(spec: ModelSpec) -> tuple[Any, Any, Any]:
+    """Graph, number of joints and their axes of a skeleton model, which is put together without memory."""
     with torch.device("meta"):
         model = assemble(spec)
-    return getattr(model.backbone, "graph", None), model.input_spec.shape[3]
+    joints, axes = model.input_spec.shape[3:]
+    return getattr(model.backbone, "graph", None), joints, axes
 
 
 def train(config: TrainConfig, out: str | Path) -> MuscleModel:

@@ -13,7 +13,7 @@ def overlay(frames: np.ndarray, keypoints: np.ndarray, graph: Graph, least: floa
 
     Args:
         frames: uint8 `(T, H, W, 3)`.
-        keypoints: `(T, V, 3)` in pixels of the frames.
+        keypoints: `(T, V, A)`, x and y in pixels of the frames and confidence; what follows is not drawn.
         graph: of the joints.
         least: confidence below which a joint is not drawn.
 

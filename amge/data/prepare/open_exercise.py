@@ -217,4 +217,4 @@ def _pose(picture: Path, find: PoseEstimator | None) -> np.ndarray:
         raise ValueError(
             f"a pose estimator gave {len(person)} joints; amge.skeleton.layouts lists those that it may give"
         )
-    return convert_layout(person, layout, COCO17).astype(np.float32)
+    return convert_layout(person[:, :3], layout, COCO17).astype(np.float32)

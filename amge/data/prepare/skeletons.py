@@ -11,6 +11,7 @@ from amge.data.manifest import MANIFEST, write_manifest
 from amge.data.sample import Sample
 from amge.errors import VideoError
 from amge.files import whole
+from amge.skeleton.files import parted
 from amge.skeleton.pose.estimators import PoseEstimator
 from amge.skeleton.pose.whole_video import video_skeletons
 
@@ -56,7 +57,7 @@ def prepare(
             if not path.exists():
                 keypoints, times = video_skeletons(sample.video, pose, fps)
                 with whole(path) as part:
-                    np.savez_compressed(part, keypoints=keypoints, times=times)
+                    np.savez_compressed(part, times=times, **parted(keypoints))
             made.append(replace(sample, video=sample.video.resolve(), skeletons=path.resolve()))
         except VideoError as error:
             left_out[sample.id] = str(error)

@@ -1,6 +1,7 @@
 """What estimates poses: a small protocol, and the estimators that come by name.
 
-Shapes: `T` frames, `N` persons in a frame, `V` joints; the last axis is x and y in pixels and confidence in 0..1.
+Shapes: `T` frames, `N` persons in a frame, `V` joints; the last axis is x and y in pixels and confidence in 0..1, and
+in three dimensions the world joint X, Y and Z in metres besides.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,7 +17,8 @@ class PoseEstimator(Protocol):
     """Any callable that finds the persons in frames."""
 
     def __call__(self, frames: np.ndarray) -> Sequence[np.ndarray]:
-        """Frames uint8 RGB `(T, H, W, 3)` to the persons in each, `T` arrays `(N, V, 3)`, in any order; `N` may be 0.
+        """Frames uint8 RGB `(T, H, W, 3)` to the persons in each, `T` arrays `(N, V, 3)`, or `(N, V, 6)` with the world
+        joints, see `amge.skeleton.sequence`; in any order; `N` may be 0.
 
         `V` tells the layout of the joints, see `amge.skeleton.layouts`.
         """

@@ -1,4 +1,4 @@
-"""BlazePose as it comes in MediaPipe's wheel: several persons, 33 joints, no download.
+"""BlazePose as it comes in MediaPipe's wheel: several persons, 33 joints in three dimensions, no download.
 
 The wheel holds a detector and a landmark network without the note on the range of their pixels that MediaPipe's own
 bundles carry; this module adds it.
@@ -56,7 +56,7 @@ class MediaPipe:
             self(np.zeros((1, 64, 64, 3), np.uint8))
 
     def __call__(self, frames: np.ndarray) -> list[np.ndarray]:
-        """Frames uint8 `(T, H, W, 3)` to the persons in each, `T` arrays `(N, 33, 3)`."""
+        """Frames uint8 `(T, H, W, 3)` to the persons in each, `T` arrays `(N, 33, 6)`."""
         return [self._persons(frame) for frame in frames]
 
     def _persons(self, frame: np.ndarray) -> np.ndarray:
@@ -69,7 +69,7 @@ class MediaPipe:
         for corner in sorted({*range(0, last, max(side // 2, 1)), last}):
             top, left = (0, corner) if width > height else (corner, 0)
             for person in self._detect(frame[top : top + side, left : left + side]) + np.array(
-                (left, top, 0), np.float32
+                (left, top, 0, 0, 0, 0), np.float32
             ):
                 if all(distance(person, other) > SAME for other in found):
                     found = np.concatenate([found, person[None]])
@@ -78,10 +78,13 @@ class MediaPipe:
     def _detect(self, picture: np.ndarray) -> np.ndarray:
         height, width = picture.shape[:2]
         with quiet() if self._talks else nullcontext():
-            poses = self._landmarker.detect(self._image(picture)).pose_landmarks
-        self._talks = self._talks and not poses
-        points = [[(p.x * width, p.y * height, p.visibility) for p in pose] for pose in poses]
-        return np.array(points, np.float32).reshape(-1, 33, 3)
+            found = self._landmarker.detect(self._image(picture))
+        self._talks = self._talks and not found.pose_landmarks
+        points = [
+            [(p.x * width, p.y * height, p.visibility, w.x, w.y, w.z) for p, w in zip(pose, world, strict=True)]
+            for pose, world in zip(found.pose_landmarks, found.pose_world_landmarks, strict=True)
+        ]
+        return np.array(points, np.float32).reshape(-1, 33, 6)
 
 
 @contextmanager

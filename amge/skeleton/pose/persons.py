@@ -1,6 +1,7 @@
 """Clips of each person in a video, or in skeletons that are there already.
 
-Shapes: `T` frames, `V` joints; the last axis is x and y in pixels and confidence.
+Shapes: `T` frames, `V` joints; the last axis, `A`, is x and y in pixels and confidence, and in three dimensions the
+world joint besides.
 """
 
 from collections.abc import Callable, Iterator
@@ -41,7 +42,7 @@ class PersonClip(NamedTuple):
     weight: float
     """Their mean size in pixels, 0 in frames where they are not seen: the main person's is the largest."""
     keypoints: np.ndarray
-    """float32 `(T, V, 3)`, zero where the person is not seen."""
+    """float32 `(T, V, A)`, zero where the person is not seen."""
     frames: np.ndarray | None
     """The frames that the keypoints lie in, uint8 `(T, H, W, 3)`; None for a source of skeletons."""
 
@@ -104,7 +105,7 @@ def _clips(
     for window in windows(source, num_frames, seconds, progress=progress, fps=fps):  # type: ignore[arg-type]
         new = [i for i, time in enumerate(window.times) if time not in tracker.seen and time not in window.times[:i]]
         poses = check_poses(estimate(window.frames[new]), len(new)) if new else []
-        joints |= {persons.shape[1] for persons in poses if len(persons)}
+        joints |= {persons.shape[1:] for persons in poses if len(persons)}
         if len(joints) > 1:
             raise ValueError(f"a pose estimator must give the same joints always, this one gave {sorted(joints)}")
         for i, persons in zip(new, poses, strict=True):
@@ -116,7 +117,7 @@ def _clips(
 
 
 def believable(pose: np.ndarray, size: tuple[int, int]) -> bool:
-    """Whether a pose `(V, 3)` in a picture of some width and height is that of a person, by its own word: half of the
+    """Whether a pose `(V, A)` in a picture of some width and height is that of a person, by its own word: half of the
     joints lie in the picture, these are sure on average, and no limb between sure ones is longer than twice the trunk
     or the shoulders."""
     inside = ((pose[:, :2] >= 0) & (pose[:, :2] <= size)).all(axis=1)
@@ -135,7 +136,7 @@ def believable(pose: np.ndarray, size: tuple[int, int]) -> bool:
 
 
 def check_poses(poses: object, frames: int) -> list[np.ndarray]:
-    """What an estimator gave, as float32 arrays `(N, V, 3)`, one for each of `frames` frames; NaN means missing.
+    """What an estimator gave, as float32 arrays `(N, V, A)`, one for each of `frames` frames; NaN means missing.
 
     Raises:
         ValueError: if it is something else.
@@ -144,13 +145,13 @@ def check_poses(poses: object, frames: int) -> list[np.ndarray]:
         given = [each.detach().cpu() if isinstance(each, torch.Tensor) else each for each in poses]  # type: ignore[attr-defined]
         arrays = [np.asarray(persons, np.float32) for persons in given]
     except (TypeError, ValueError) as error:
-        raise ValueError(f"a pose estimator gives an array (N, V, 3) for each frame: {error}") from None
+        raise ValueError(f"a pose estimator gives an array (N, V, 3) or (N, V, 6) for each frame: {error}") from None
     joints = {array.shape[1:] for array in arrays if array.ndim == 3 and array.size}
     empty = np.zeros((0, *(joints or {(1, 3)}).copy().pop()), np.float32)
     arrays = [array if array.size else empty for array in arrays]
-    if len(arrays) != frames or any(a.ndim != 3 or a.shape[2] != 3 for a in arrays) or len(joints) > 1:
+    if len(arrays) != frames or any(a.ndim != 3 or a.shape[2] not in (3, 6) for a in arrays) or len(joints) > 1:
         raise ValueError(
-            f"a pose estimator gives an array (N, V, 3) for each frame, with N persons and the same V joints; for "
-            f"{frames} frames this one gave {[array.shape for array in arrays[:3]]}"
+            f"a pose estimator gives an array (N, V, 3) or (N, V, 6) for each frame, with N persons and the same V "
+            f"joints; for {frames} frames this one gave {[array.shape for array in arrays[:3]]}"
         )
     return [without_missing(array) for array in arrays]

@@ -1,6 +1,7 @@
 """The skeletons of a whole video.
 
-Shapes: `P` persons, `T` frames, `V` joints; the last axis is x and y in pixels and confidence.
+Shapes: `P` persons, `T` frames, `V` joints; the last axis, `A`, is x and y in pixels and confidence, and in three
+dimensions the world joint besides.
 """
 
 from contextlib import closing
@@ -30,7 +31,7 @@ def video_skeletons(
         max_side: larger frames are scaled down to this many pixels on their longer side; the joints lie in these.
 
     Returns:
-        float32 `(P, T, V, 3)`, zero where a person is not seen, and the seconds of each frame `(T,)`.
+        float32 `(P, T, V, A)`, zero where a person is not seen, and the seconds of each frame `(T,)`.
 
     Raises:
         VideoError: if the video can't be read, or nobody is in it.

@@ -26,13 +26,19 @@ def frames():
 
 def test_one_person_is_found_quietly(frames, capfd):
     found = MediaPipe()(frames)
-    assert [poses.shape for poses in found] == [(1, 33, 3)] * 4
+    assert [poses.shape for poses in found] == [(1, 33, 6)] * 4
     height, width = frames.shape[1:3]
     joints = convert_layout(np.concatenate(found), BLAZEPOSE33, COCO17)
     assert (joints[:, 5:, 2] > 0.5).mean() > 0.8
     assert (joints[:, 0, 1] < joints[:, 11, 1]).all() and (joints[:, 11, 1] < joints[:, 15, 1]).all()  # y goes down
+    right, down, away = np.moveaxis(joints[..., 3:], -1, 0)
+    assert np.abs(joints[:, 11:13, 3:].mean(axis=1)).max() < 0.05  # from between the hips, in metres
+    assert (down[:, 0] < down[:, 5]).all() and 0.8 < (down.max(axis=1) - down.min(axis=1)).max() < 2.2
+    for flat, world in ((joints[..., 0], right), (joints[..., 1], down)):
+        assert np.corrcoef(flat[:, 5:].ravel(), world[:, 5:].ravel())[0, 1] > 0.8
+    assert np.abs(away).max() < 1.5
     assert (joints[..., :2] > 0).all() and (joints[..., 0] < width).all() and (joints[..., 1] < height).all()
-    assert MediaPipe()(np.zeros((1, 64, 64, 3), np.uint8))[0].shape == (0, 33, 3)
+    assert MediaPipe()(np.zeros((1, 64, 64, 3), np.uint8))[0].shape == (0, 33, 6)
     assert capfd.readouterr().err == ""
 
 

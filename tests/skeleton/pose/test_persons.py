@@ -99,7 +99,7 @@ def test_other_ways_to_say_nobody_and_joints_that_change():
     (checked,) = check_poses([torch.tensor(figure(1)[None], requires_grad=True) * torch.tensor([1, 1, 8.0])], 1)
     assert (checked[..., 2] == 1).all()
     counts = iter((17, 33, 17))
-    with pytest.raises(ValueError, match=r"the same joints always, this one gave \[17, 33\]"):
+    with pytest.raises(ValueError, match=r"the same joints always, this one gave \[\(17, 3\), \(33, 3\)\]"):
         list(
             person_clips(
                 VIDEO, 8, 1.0, lambda frames: [figure(1, joints=n)[None] for n in [next(counts)] for _ in frames]
@@ -119,7 +119,7 @@ def test_estimates_with_nan_are_missing_joints():
 def test_layouts_are_fitted():
     blaze = figure(5, joints=33)[None]
     np.testing.assert_array_equal(fit_layout(blaze, 17, COCO17), convert_layout(blaze, BLAZEPOSE33, COCO17))
-    assert fit_layout(blaze, 33, None) is blaze
+    np.testing.assert_array_equal(fit_layout(blaze, 33, None), blaze)
     for joints, graph in ((5, None), (33, BLAZEPOSE33)):
         with pytest.raises(VideoError, match="joints"):
             fit_layout(figure(5)[None], joints, graph)
@@ -265,7 +265,7 @@ def test_squares_reach_every_edge_of_a_picture_in_which_nobody_is_found(height, 
     def detect(picture):
         looked_at.append(picture[..., 0])
         whole = picture.shape[:2] == (height, width)
-        return np.zeros((0, 33, 3), np.float32) if whole else np.full((1, 33, 3), 0.25, np.float32)
+        return np.zeros((0, 33, 6), np.float32) if whole else np.full((1, 33, 6), 0.25, np.float32)
 
     mediapipe._detect = detect
     found = mediapipe._persons(place)
@@ -275,6 +275,7 @@ def test_squares_reach_every_edge_of_a_picture_in_which_nobody_is_found(height, 
         assert set(np.concatenate([square.ravel() for square in squares])) == set(range(height * width))
         corners = [divmod(int(square[0, 0]), width) for square in squares]
         assert {(round(y), round(x)) for x, y in found[:, 0, :2].tolist()} <= set(corners)
+        assert (found[..., 2:] == 0.25).all()  # the world is that of the square
 
 
 class Body:
