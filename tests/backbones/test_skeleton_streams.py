@@ -172,10 +172,15 @@ def test_bodies_without_a_frame_give_zeros_and_finite_gradients(name):
     assert stream(given.half(), name, PARENTS, BODY).isfinite().all()
 
 
-def test_streams_of_the_world_export_for_any_batch():
-    model = amge.build("st-gcn-tiny", backbone_args={"width": 16, "streams": STREAMS}).eval()
+class Seen(torch.nn.Module):
+    def forward(self, given):
+        return torch.cat([stream(given, name, PARENTS, BODY) for name in STREAMS], dim=-1)
+
+
+def test_streams_export_for_any_batch_and_compile_in_one_piece():
+    given, more = skeletons(axes=6), skeletons(axes=6).repeat(3, 1, 1, 1, 1) - 0.5
     shapes = {0: torch.export.Dim("batch", min=1, max=64)}
-    given = model.input_spec.example(2)
-    program = torch.export.export(model, (given,), dynamic_shapes=(shapes,), strict=False).module()
-    more = model.input_spec.example(3)
-    torch.testing.assert_close(program(more), model(more), atol=1e-5, rtol=1e-5)
+    program = torch.export.export(Seen(), (given,), dynamic_shapes=(shapes,), strict=False).module()
+    compiled = torch.compile(Seen(), fullgraph=True, backend="eager")
+    for network in (program, compiled):
+        torch.testing.assert_close(network(more), Seen()(more), atol=1e-5, rtol=1e-5)

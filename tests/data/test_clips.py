@@ -1,6 +1,7 @@
 """Clips for training and for tests: the right moments, seen in one way in every modality, by chance that repeats."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from torch.utils.data import DataLoader
 
 import amge
 from amge.data.batch import collate
+from amge.data.check import check
 from amge.data.clips import Augmentation, Clips
 from amge.data.open_exercise import samples as open_exercise
 from amge.data.sample import Sample
@@ -292,6 +294,50 @@ def test_a_test_skeleton_is_what_the_model_makes_of_the_file(tmp_path):
     gone = [sample(tmp_path / "gone.mp4", skeletons=tmp_path / "a.npz")]  # skeletons alone will do
     clips = Clips(gone, model.spec, ("skeleton",), graph=model.backbone.graph, joints=17)
     torch.testing.assert_close(clips[0]["skeleton"], model.preprocess(tmp_path / "a.npz"), atol=1e-5, rtol=1e-5)
+    model = amge.build("st-gcn-tiny", frames=8, backbone_args={"width": 16, "streams": ("body-joint",)})
+    flat = Clips(gone, model.spec, ("skeleton",), graph=model.backbone.graph, joints=17, axes=6)
+    assert "the model takes 3-D joints, these are 2-D" in str(flat[0]["broken"])
+    np.savez(tmp_path / "b.npz", keypoints=np.stack([bystander, one]), world=rng.uniform(-1, 1, (2, 20, 17, 3)), fps=10)
+    solid = [sample(tmp_path / "gone.mp4", skeletons=tmp_path / "b.npz")]
+    clips = Clips(solid, model.spec, ("skeleton",), graph=model.backbone.graph, joints=17, axes=6)
+    assert clips[0]["skeleton"].shape == (1, 1, 8, 17, 6)
+    torch.testing.assert_close(clips[0]["skeleton"], model.preprocess(tmp_path / "b.npz"), atol=1e-5, rtol=1e-5)
+
+
+def test_training_turns_3d_skeletons(folder, spec, tmp_path):
+    world = np.random.default_rng(0).uniform(-1, 1, (1, 40, 17, 3))
+    np.savez(tmp_path / "a.npz", keypoints=walk(40), world=world, fps=10)
+    solid = [sample(folder / "short.mp4", skeletons=tmp_path / "a.npz")]  # one moment only
+
+    def seen(augmentation, axes=6, given=solid, epochs=1):
+        clips = Clips(given, spec, ("skeleton",), augmentation, graph=COCO17, joints=17, axes=axes)
+        return torch.cat([clips[epoch, 0]["skeleton"] for epoch in range(epochs)])
+
+    plain, many = seen(PLAIN), seen(replace(PLAIN, turn=30), epochs=30)
+    torch.testing.assert_close(many[..., 4], plain[..., 4].expand_as(many[..., 4]))  # the vertical
+    torch.testing.assert_close(many[..., 3:].norm(dim=-1), plain[..., 3:].norm(dim=-1).expand_as(many[..., 0]))
+    far = plain[0, 0, :, :, [3, 5]].norm(dim=-1) > 0.5
+    before, after = (torch.atan2(each[..., 5], each[..., 3])[:, 0][:, far] for each in (plain, many))
+    angles = torch.rad2deg((after - before + torch.pi) % (2 * torch.pi) - torch.pi)
+    torch.testing.assert_close(
+        angles, angles[:, :1].expand_as(angles), atol=0.01, rtol=0
+    )  # one of all joints and frames
+    assert angles.min() < -15 and angles.max() > 15 and angles.abs().max() <= 30.01
+    assert not torch.allclose(seen(replace(PLAIN, turn=30), axes=3), seen(PLAIN, axes=3), atol=0.1)  # x and y as well
+    flat = [sample(folder / "short.mp4", skeletons=folder / "walk.npz")]
+    with pytest.raises(VideoError, match="2-D skeletons can't be turned about the vertical"):
+        seen(replace(PLAIN, turn=30), axes=3, given=flat)
+
+
+def test_rows_of_poses_may_have_a_world(prepared, tiny_spec, tmp_path):
+    poses = np.load(prepared / "keypoints.npz")["keypoints"]
+    world = np.random.default_rng(0).uniform(-1, 1, poses.shape)
+    np.savez(tmp_path / "poses.npz", keypoints=poses, world=world)
+    given = [replace(each, skeletons=(tmp_path / "poses.npz", each.skeletons[1])) for each in open_exercise(prepared)]
+    expected = normalise(np.concatenate([poses[7], world[7]], axis=-1)[[0, 1, 0, 1]], COCO17)
+    clips = Clips(given, tiny_spec, ("skeleton",), graph=COCO17, joints=17, axes=6)
+    np.testing.assert_allclose(clips[7]["skeleton"][0, 0], expected, atol=1e-5)
+    assert check(given[:1]).ok
 
 
 def test_targets_are_labels_or_activities(folder, spec):

@@ -56,6 +56,17 @@ def test_a_data_set_with_skeletons(folder):
     assert len(CALLS) == before  # what is done is left alone
 
 
+def test_a_data_set_with_skeletons_in_three_dimensions(folder):
+    def solid(frames):
+        return [np.concatenate([poses, poses / 100], axis=-1) for poses in bright(frames)]
+
+    (made,), _ = prepare(load_samples("folder", folder), folder / "solid", solid)
+    with np.load(made.skeletons) as archive:
+        assert archive["keypoints"].shape == archive["world"].shape == (1, 10, 17, 3)
+    flat, world = np.split(read_skeletons(made.skeletons).keypoints, 2, axis=-1)
+    np.testing.assert_allclose(world, flat / 100, rtol=1e-5)
+
+
 def test_errors(folder, monkeypatch):
     dark = Sample(id="d", video=folder / "dark.mp4", regions=(), activity="x", split="train")
     with pytest.raises(ValueError, match="none of 1 samples has skeletons, such as d: no person"):

@@ -44,6 +44,15 @@ def test_names_are_those_of_the_formats():
     assert (NTU25.names[20], NTU25.names[7], NTU25.names[24]) == ("spine_shoulder", "left_hand", "right_thumb")
 
 
+def test_body_19_is_the_part_of_mediapipes_that_moves():
+    body = LAYOUTS["body-19"]
+    assert set(body.names) < set(BLAZEPOSE33.names)
+    parents = {
+        graph: {graph.names[i]: graph.names[p] for i, p in enumerate(graph.parents())} for graph in LAYOUTS.values()
+    }
+    assert parents[body].items() < parents[BLAZEPOSE33].items()
+
+
 def test_hops_and_edges_are_those_of_torch_geometric():
     utils = pytest.importorskip("torch_geometric.utils")
     for graph in LAYOUTS.values():
@@ -66,6 +75,12 @@ def test_between_layouts():
     np.testing.assert_allclose(openpose[..., 1, :2], coco[..., 5:7, :2].mean(-2), rtol=1e-6)
     np.testing.assert_array_equal(openpose[..., 1, 2], coco[..., 5:7, 2].min(-1))
     np.testing.assert_array_equal(convert_layout(openpose, OPENPOSE18, COCO17), coco)
+    world = rng.uniform(0, 100, (4, 33, 6)).astype(np.float32)
+    body = convert_layout(world, BLAZEPOSE33, LAYOUTS["body-19"])
+    np.testing.assert_array_equal(body[:, 18], world[:, 32])  # right foot
+    neck = convert_layout(world, BLAZEPOSE33, OPENPOSE18)[:, 1]
+    np.testing.assert_allclose(neck[:, [0, 1, 3, 4, 5]], world[:, 11:13, [0, 1, 3, 4, 5]].mean(1), rtol=1e-6)
+    np.testing.assert_array_equal(neck[:, 2], world[:, 11:13, 2].min(-1))
     with pytest.raises(ValueError, match=r"joints of 17 can't be turned into the model's 33: left_eye_inner"):
         convert_layout(coco, COCO17, BLAZEPOSE33)
     with pytest.raises(ValueError, match="its joints have no names"):

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from amge.errors import VideoError
-from amge.skeleton.files import as_skeletons, is_skeletons, read_skeletons
+from amge.skeleton.files import as_skeletons, is_skeletons, joined, parted, read_skeletons
 from amge.skeleton.layouts import COCO17
 from amge.skeleton.sequence import Skeletons, cut, hold, normalise
 from amge.video.windows import windows
@@ -17,6 +17,11 @@ def person(frames=4, joints=17, seed=0, confidence=0.9):
     points = np.random.default_rng(seed).uniform(10, 200, (frames, joints, 3)).astype(np.float32)
     points[..., 2] = confidence
     return points
+
+
+def world(frames=4, joints=17, seed=0):
+    """A person in three dimensions: the world joints lie about two metres away."""
+    return np.concatenate([person(frames, joints, seed), person(frames, joints, seed + 9) / 100 + 2], axis=-1)
 
 
 # What is taken
@@ -32,6 +37,7 @@ def test_one_person_or_several_with_confidence_or_without():
     np.testing.assert_allclose(bare.times, np.arange(4) / 30)
     assert bare.end == pytest.approx(4 / 30)
     assert as_skeletons(bare) is bare
+    np.testing.assert_array_equal(as_skeletons(torch.from_numpy(world())).keypoints[0], world())
 
 
 def test_nan_and_infinity_mean_missing_and_confidence_is_cut():
@@ -45,11 +51,19 @@ def test_nan_and_infinity_mean_missing_and_confidence_is_cut():
     assert np.isnan(given[0, 3, 0])  # the caller's array is left alone
 
 
+def test_a_joint_is_missing_in_the_picture_and_in_the_world():
+    given = world()
+    given[0, 3, 4], given[1, 4, 2], given[2, 5, 2] = np.nan, 0, 7
+    points = Skeletons.at_rate(given).keypoints[0]
+    assert not points[0, 3].any() and not points[1, 4].any()
+    np.testing.assert_array_equal(points[2, 5], [*given[2, 5, :2], 1, *given[2, 5, 3:]])
+
+
 @pytest.mark.parametrize(
     "given, message",
     [
         (np.zeros((4, 17)), r"expected keypoints \(P, T, V, 3\) or \(T, V, 3\).* got float64 \(4, 17\)"),
-        (np.zeros((4, 17, 4)), r"got float64 \(4, 17, 4\)"),
+        (np.zeros((4, 17, 4)), r"or 6 with the world joint in metres, got float64 \(4, 17, 4\)"),
         (np.zeros((1, 2, 4, 17, 3)), r"got float64 \(1, 2, 4, 17, 3\)"),
         (np.zeros((4, 17, 3), dtype=object), "got object"),
         (np.zeros((0, 17, 3)), r"have 0 frame\(s\)"),
@@ -98,6 +112,32 @@ def test_npz(tmp_path):
     np.testing.assert_array_equal(a.keypoints, b.keypoints)
     np.testing.assert_allclose(a.times, [0, 0.1, 0.2, 0.3])
     np.testing.assert_allclose(b.times, [0, 1, 3, 4])
+
+
+@pytest.mark.parametrize("keys", [("keypoints", "world"), ("bare", "scores", "world"), ("six",), ("six", "scores")])
+def test_npz_in_three_dimensions(tmp_path, keys):
+    points = world()
+    arrays = {"keypoints": points[..., :3], "bare": points[..., :2], "six": points, "scores": points[..., 2]}
+    arrays |= {"world": points[..., 3:]}
+    np.savez(tmp_path / "a.npz", **{"keypoints": arrays[keys[0]], **{key: arrays[key] for key in keys[1:]}})
+    np.testing.assert_array_equal(read_skeletons(tmp_path / "a.npz").keypoints[0], points)
+
+
+def test_npz_without_confidence_or_with_another_world(tmp_path):
+    points = world()
+    np.savez(tmp_path / "a.npz", keypoints=points[..., :2], world=points[..., 3:])
+    read = read_skeletons(tmp_path / "a.npz").keypoints[0]
+    np.testing.assert_array_equal(read[..., 3:], points[..., 3:])
+    assert (read[..., 2] == 1).all()
+    np.savez(tmp_path / "b.npz", keypoints=points[..., :3], world=points[:2, :, 3:])
+    with pytest.raises(VideoError, match=r"b.npz .*'world' must be \(4, 17, 3\), .* not \(2, 17, 3\)"):
+        read_skeletons(tmp_path / "b.npz")
+
+
+def test_what_is_parted_is_joined_again():
+    for points in (person(), world()):
+        np.testing.assert_array_equal(joined(parted(points)), points)
+    assert set(parted(person())) == {"keypoints"}
 
 
 def test_fps_that_is_given_wins(tmp_path):
@@ -253,6 +293,21 @@ def test_normalising_forgets_place_and_size():
     spread = ours[..., :2] - ours[..., :2].mean(axis=1, keepdims=True)
     assert np.sqrt((spread**2).sum(-1).mean(-1)).max() == pytest.approx(1, abs=1e-5)
     np.testing.assert_array_equal(ours[..., 2], one[..., 2])
+
+
+def test_the_world_is_normalised_by_itself():
+    one = world()
+    ours = normalise(one, COCO17)
+    np.testing.assert_array_equal(ours[..., :3], normalise(one[..., :3], COCO17))
+    for axes in (slice(0, 2), slice(3, 6)):
+        np.testing.assert_allclose(ours[:, [11, 12], axes].mean(axis=1), 0, atol=1e-6)
+        spread = ours[..., axes] - ours[..., axes].mean(axis=1, keepdims=True)
+        assert np.sqrt((spread**2).sum(-1).mean(-1)).max() == pytest.approx(1, abs=1e-5)
+    np.testing.assert_allclose(normalise(one * (2, 2, 1, 3, 3, 3) + (0, 0, 0, 5, 6, 7), COCO17), ours, atol=1e-4)
+    one[1, 11], one[2, 3] = 0, 0
+    ours = normalise(one, COCO17)
+    np.testing.assert_allclose(np.delete(ours[1, :, 3:], 11, axis=0).mean(axis=0), 0, atol=1e-6)  # a hip is missing
+    assert not ours[2, 3].any() and np.isfinite(ours).all()
 
 
 def test_persons_keep_many_clips_apart_when_normalised():

@@ -6,8 +6,9 @@ import torch
 from torch.nn import functional as F
 
 from amge.data.augment import random_view
+from amge.errors import VideoError
 from amge.skeleton.layouts import COCO17, LAYOUTS
-from amge.skeleton.view import seen_joints
+from amge.skeleton.view import seen_joints, turned
 from amge.video.flow import BOUND, optical_flow, pair_flow
 from amge.video.preprocess import CROPS, movement_box, still_view, to_clip
 from amge.video.view import GREY, View
@@ -124,6 +125,45 @@ def test_the_mirror_swaps_left_and_right_and_undoes_itself(graph):
     np.testing.assert_allclose(once[..., other, 1], person[..., left, 1], rtol=1e-6)
     np.testing.assert_allclose(seen_joints(mirror, once, (64, 64), graph), person, atol=1e-4)
     assert not np.allclose(once[..., right, 0], 64 - person[..., right, 0])
+
+
+def figure(frames=3):
+    """Somebody in three dimensions, in the picture as a camera far away sees them: 50 pixels to the metre."""
+    rng = np.random.default_rng(0)
+    world = rng.uniform(-1, 1, (1, frames, 17, 3)).astype(np.float32)
+    place = np.arange(frames, dtype=np.float32).reshape(1, -1, 1, 1) * 9 + 100
+    return np.concatenate([50 * world[..., :2] + place, np.full_like(world[..., :1], 0.9), world], axis=-1)
+
+
+def test_the_mirror_turns_the_world_over_and_nothing_else_moves_it():
+    person = figure()
+    person[0, 0, 3] = 0
+    seen = seen_joints(View(0.2, 0.1, 0.5, 0.5), person, (40, 100), COCO17)
+    np.testing.assert_array_equal(seen[..., 2:], person[..., 2:])
+    once = seen_joints(View(0, 0, 1, 1, mirror=True), person, (64, 64), COCO17)
+    np.testing.assert_array_equal(once[..., 3:], person[..., list(COCO17.mirrored()), 3:] * np.array([-1, 1, 1]))
+    assert not once[0, 0, COCO17.mirrored()[3]].any()
+
+
+def test_skeletons_turn_about_the_vertical():
+    person = figure()
+    person[0, 1, 5] = 0
+    there = person[..., 2] > 0
+    np.testing.assert_allclose(turned(person, 0), person, atol=1e-3)
+    right = turned(person, 90)  # what was to the right comes nearer, what was far away goes to the right
+    np.testing.assert_allclose(right[..., 3:], person[..., [5, 4, 3]] * np.array([1, 1, -1]), atol=1e-6)
+    np.testing.assert_array_equal(right[..., 2], person[..., 2])
+    np.testing.assert_allclose(right[..., 1], person[..., 1], atol=1e-3)
+    for frame in range(3):
+        x, world = right[0, frame, there[0, frame], 0], person[0, frame, there[0, frame], 5]
+        np.testing.assert_allclose(x - x.mean(), 50 * (world - world.mean()), atol=0.01)
+        assert x.mean() == pytest.approx(person[0, frame, there[0, frame], 0].mean(), abs=0.01)
+    assert not right[0, 1, 5].any()
+    np.testing.assert_allclose(turned(turned(person, 30), -30), person, atol=0.02)
+    point = person * 0 + np.array([3, 3, 1, 0, 0, 0], np.float32)
+    np.testing.assert_array_equal(turned(point, 40), point)
+    with pytest.raises(VideoError, match="2-D skeletons can't be turned about the vertical"):
+        turned(person[..., :3], 10)
 
 
 def test_a_mirror_takes_a_graph():

@@ -9,7 +9,7 @@ import torch
 import amge
 from amge.errors import VideoError
 from amge.prediction import by_prominence
-from amge.skeleton.layouts import BLAZEPOSE33, COCO17, convert_layout, fit_layout
+from amge.skeleton.layouts import BLAZEPOSE33, BODY19, COCO17, convert_layout, fit_layout
 from amge.skeleton.pose import ESTIMATORS, estimator, person_clips
 from amge.skeleton.pose.mediapipe import MediaPipe
 from amge.skeleton.pose.persons import believable, check_poses
@@ -24,6 +24,13 @@ VIDEO = np.zeros((60, 40, 60, 3), np.uint8)
 def figure(x, size=20.0, joints=17, seed=1):
     shape = np.random.default_rng(seed).uniform(-0.5, 0.5, (joints, 2))
     return np.concatenate([shape * size + (x, 20), np.full((joints, 1), 0.9)], axis=1).astype(np.float32)
+
+
+def solid(person, seed=5):
+    """Joints with a world of their own."""
+    return np.concatenate(
+        [person, np.random.default_rng(seed).uniform(-1, 1, (*person.shape[:-1], 3)).astype(np.float32)], axis=-1
+    )
 
 
 def pose(*persons):
@@ -114,6 +121,14 @@ def test_estimates_with_nan_are_missing_joints():
     assert not checked[0, 3:5].any() and checked[0, 5:].all()
     with pytest.raises(ValueError, match="unknown pose estimator 'mediapip'; did you mean 'mediapipe'"):
         estimator("mediapip")
+
+
+def test_a_pose_may_have_a_world():
+    given = figure(1)[None]
+    (checked,) = check_poses([solid(given)], 1)
+    np.testing.assert_array_equal(checked, solid(given))
+    with pytest.raises(ValueError, match=r"gives an array \(N, V, 3\) or \(N, V, 6\)"):
+        check_poses([np.ones((1, 17, 5))], 1)
 
 
 def test_layouts_are_fitted():
@@ -244,6 +259,55 @@ def test_a_model_of_pictures_takes_no_pose(tiny_model):
         tiny_model.predict(VIDEO, pose="mediapipe")
 
 
+# Three dimensions
+
+
+@pytest.fixture(scope="module")
+def solid_model():
+    torch.manual_seed(0)
+    arguments = {**amge.spec("st-gcn-tiny").backbone_args, "graph": "body-19", "streams": ("joint", "body-joint")}
+    return amge.build("st-gcn-tiny", activation="sigmoid", seconds=1.0, backbone_args=arguments).eval()
+
+
+def test_a_3d_model_predicts_from_video_arrays_and_files_alike(solid_model, tmp_path):
+    points = np.stack([solid(figure(10 + i, joints=33, seed=i), i) for i in range(24)])
+    fitted = convert_layout(points[np.arange(8) * 3 + 1], BLAZEPOSE33, BODY19)
+    expected = solid_model(torch.from_numpy(normalise(fitted, BODY19))[None, None]).sigmoid()[0]
+    np.savez(tmp_path / "a.npz", keypoints=points[..., :3], world=points[..., 3:])
+    for source in (points, torch.from_numpy(points)[None], Skeletons.at_rate(points), tmp_path / "a.npz"):
+        assert list(solid_model.predict(source).values()) == pytest.approx(expected.tolist(), abs=1e-5)
+    frame = iter(points[np.arange(8) * 3 + 1])
+    windows = list(solid_model.predict_windows(VIDEO[:24], pose=lambda frames: [next(frame)[None] for _ in frames]))
+    assert list(windows[0].probabilities.values()) == pytest.approx(expected.tolist(), abs=1e-5)
+    assert windows[0].keypoints.shape == (8, 33, 6)
+    assert solid_model.preprocess(points).shape == (1, 1, 8, 19, 6)
+
+
+def test_a_2d_model_takes_3d_joints_as_2d(model):
+    points = np.stack([figure(10 + i) for i in range(24)])
+    assert model.predict(solid(points)) == pytest.approx(model.predict(points), abs=1e-6)
+    estimate = pose(figure(10), figure(45, size=30, seed=2))
+    there = model.predict(VIDEO, pose=lambda frames: [solid(persons) for persons in estimate(frames)])
+    assert there == pytest.approx(model.predict(VIDEO, pose=estimate), abs=1e-6)
+
+
+def test_a_3d_model_refuses_2d_joints(solid_model, tmp_path):
+    from typer.testing import CliRunner
+
+    from amge.cli import app
+
+    message = "the model takes 3-D joints, these are 2-D; .* MediaPipe .* 'world' .* take a model of 2-D joints"
+    np.savez(tmp_path / "a.npz", keypoints=np.stack([figure(10, joints=33)] * 9))
+    for source in (tmp_path / "a.npz", np.stack([figure(10, joints=19)] * 9)):
+        with pytest.raises(VideoError, match=message):
+            solid_model.predict(source)
+    with pytest.raises(VideoError, match=message):
+        solid_model.predict(VIDEO, pose=pose(figure(10)))
+    folder = solid_model.save_pretrained(tmp_path / "model")
+    wrong = CliRunner().invoke(app, ["predict", str(tmp_path / "a.npz"), "--model", str(folder)])
+    assert wrong.exit_code == 2 and f"{tmp_path / 'a.npz'}: the model takes 3-D joints" in wrong.stderr
+
+
 # Drawing and libraries
 
 
@@ -255,6 +319,7 @@ def test_overlay_draws_sure_bones_of_each_side():
     points[1, [6, 8], 2] = 0.9  # a right upper arm
     drawn = overlay(VIDEO[:2], points, COCO17)
     assert (drawn[1] == RIGHT).all(-1).any() and not (drawn[1] == LEFT).all(-1).any()
+    np.testing.assert_array_equal(overlay(VIDEO[:2], solid(points), COCO17), drawn)
 
 
 @pytest.mark.parametrize("height, width", [(72, 128), (128, 72), (64, 64), (40, 41), (30, 200)])
