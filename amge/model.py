@@ -197,7 +197,8 @@ class MuscleModel(Module):
     def forward(self, clip: Tensor) -> Tensor:
         """A normalised clip `(B, 3, T, H, W)` to logits `(B, K)`.
 
-        A two-stream model takes the channels of both modalities, `(B, 6, T, H, W)`, a skeleton model `(B, P, T, V, 3)`.
+        A two-stream model takes the channels of both modalities, `(B, 6, T, H, W)`, a skeleton model `(B, P, T, V, 3)`,
+        or `(B, P, T, V, 6)` if it sees world joints.
         """
         return self.forward_head(self.forward_features(clip))
 
@@ -205,11 +206,12 @@ class MuscleModel(Module):
         """A video to what the model takes, one row per window; a short video is one window.
 
         That is a normalised clip `(B, 3, T, H, W)` in the model's modality; in both, side by side, for two streams.
-        For a skeleton model it is the main person, `(B, P, T, V, 3)`, other slots empty.
+        For a skeleton model it is the main person, `(B, P, T, V, A)`, other slots empty; `A` is 3, or 6 with world
+        joints.
 
         Args:
             source: path of a video or of a folder of images, or raw frames, uint8 `(T, H, W, 3)`. A skeleton model also
-                takes keypoints in pixels: float `(T, V, 3)` or `(P, T, V, 3)`, `Skeletons`, or the path of an npz or
+                takes keypoints in pixels: float `(T, V, A)` or `(P, T, V, A)`, `Skeletons`, or the path of an npz or
                 json file or of a folder of OpenPose's, see `amge.skeleton.files.read_skeletons`.
             pose: how a skeleton model gets from video to keypoints: `mediapipe` (the default), `rtmlib`, or any
                 `amge.skeleton.pose.PoseEstimator`.
@@ -257,7 +259,7 @@ class MuscleModel(Module):
 
         Args:
             source: as for `preprocess`; or what the model itself takes, such as `preprocess` gave, a float
-                `(B, 3, T, H, W)` or `(3, T, H, W)`, or normalised skeletons `(B, P, T, V, 3)`. Or a list of these.
+                `(B, 3, T, H, W)` or `(3, T, H, W)`, or normalised skeletons `(B, P, T, V, A)`. Or a list of these.
             pose: as for `preprocess`.
             fps: as for `preprocess`.
             threshold: from which probability a region is active; default: the spec's.

@@ -45,7 +45,8 @@ class WindowPrediction:
     shares: tuple[float, ...] | None = None
     """Of the window, for which each of the frames that a video model looks at stands."""
     keypoints: np.ndarray | None = field(default=None, compare=False)
-    """Of the person, `(T, V, 3)` in pixels of `frames`, in the layout of the pose estimator."""
+    """Of the person, `(T, V, 3)` in pixels of `frames`, or `(T, V, 6)` with world joints in metres besides, in the
+    layout of the pose estimator."""
     evidence: Evidence | None = None
     verdict: Verdict = "ok"
     reasons: tuple[str, ...] = ()

@@ -141,7 +141,11 @@ def _architecture(spec: ModelSpec) -> str:
 def _input(spec: ModelSpec) -> str:
     when = f"{spec.frames} frames over {spec.seconds:.4g} s of a long video, or the whole of a short one"
     if spec.modality == "skeleton":
-        return f"{when}; joints about the hips, in the person's size"
+        from amge.backbones.streams import WORLD  # PyTorch, which a card does without
+
+        streams = spec.backbone_args.get("streams")
+        solid = isinstance(streams, list | tuple) and any(name in WORLD for name in streams)
+        return f"{when}; {'3-D ' if solid else ''}joints about the hips, in the person's size"
     mean, std = (", ".join(f"{value:.4g}" for value in values) for values in (spec.mean, spec.std))
     return f"{when}; {CROPS[spec.crop]}, {spec.size} × {spec.size}; pixels in 0..1, minus ({mean}), divided by ({std})"
 

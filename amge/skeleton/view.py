@@ -47,7 +47,10 @@ def turned(persons: np.ndarray, degrees: float) -> np.ndarray:
         VideoError: for joints without a world.
     """
     if persons.shape[-1] < 6:
-        raise VideoError("2-D skeletons can't be turned about the vertical, 3-D can")
+        raise VideoError(
+            "2-D skeletons can't be turned about the vertical; train with turn=0, or on those with world joints that "
+            "`amge data prepare skeletons` makes with MediaPipe"
+        )
     there = persons[..., 2:3] > 0
     sine, cosine = np.sin(np.deg2rad(degrees)), np.cos(np.deg2rad(degrees))
     world = persons[..., 3:] @ np.array([[cosine, 0, -sine], [0, 1, 0], [sine, 0, cosine]], np.float32)

@@ -19,7 +19,7 @@ def rgb_diff(clip: Tensor) -> Tensor:
 
 FROM_RGB: dict[str, Callable[[Tensor], Tensor]] = {"rgb": lambda clip: clip, "rgb_diff": rgb_diff, "flow": optical_flow}
 MODALITIES = (*FROM_RGB, "skeleton")
-"""Clips `(B, 3, T, H, W)` that an RGB clip gives, and skeletons `(B, P, T, V, 3)`, which it does not."""
+"""Clips `(B, 3, T, H, W)` that an RGB clip gives, and skeletons `(B, P, T, V, A)`, which it does not."""
 
 
 def from_rgb(clip: Tensor, modality: str) -> Tensor:

@@ -171,6 +171,12 @@ def test_licences_that_the_hub_knows_and_others(tiny_spec, licence, tag):
     assert data.license == tag and data.to_dict().get("license_name") == ("my-own-terms" if tag == "other" else None)
 
 
+def test_the_card_of_a_skeleton_model_says_how_many_dimensions_it_takes():
+    spec = amge.spec("st-gcn-tiny")
+    solid = spec.replace(backbone_args={**spec.backbone_args, "streams": ["joint", "world-joint"]})
+    assert "; joints about the hips" in model_card(spec) and "; 3-D joints about the hips" in model_card(solid)
+
+
 def test_the_teacher(tiny_spec):
     def teacher(spec):
         return next(row[1] for row in tables(model_card(spec)) if row[0] == "Teacher")
