@@ -20,8 +20,8 @@ WORLD = ("world-joint", "world-direction", "body-joint", "body-direction", "worl
 """Of the world joints: places and directions of bones, in the world and in the body's own frame (right, up, forward),
 and the cosine between a bone and its parent's bone."""
 STREAMS = (*PICTURE, *WORLD)
-PARALLEL = 1e-4
-"""Of the trunk's length: where its left and right lie nearer than this to its axis, the body has no frame."""
+LEAST = 1e-4
+"""Length of the trunk, and its breadth in such lengths, up to which a body has no frame."""
 
 
 def channels(streams: Sequence[str]) -> int:
@@ -77,7 +77,7 @@ def body_frame(joints: Tensor, trunk: Sequence[int]) -> tuple[Tensor, Tensor]:
     (x, y, z), (u, v, w) = up.unbind(-1), sideways.unbind(-1)
     forward = torch.stack([y * w - z * v, z * u - x * w, x * v - y * u], dim=-1)
     long, broad = axis.abs().amax(dim=-1), across.abs().amax(dim=-1)
-    there = (joints[..., list(trunk), 3] > 0).all(dim=-1) & (long > 0) & (broad > PARALLEL * long)
+    there = (joints[..., list(trunk), 3] > 0).all(dim=-1) & (long > LEAST) & (broad > LEAST * long)
     return torch.stack([sideways, up, forward], dim=-2), there[..., None, None]
 
 
