@@ -30,7 +30,7 @@ def one_of(kind: str, name: object, valid: Iterable[str]) -> str:
     close = get_close_matches(str(name), choices, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(map(repr, close))}? " if close else ""
     listed = ", ".join(choices[:40]) + (f" and {len(choices) - 40} more" if len(choices) > 40 else "")
-    raise ValueError(f"unknown {kind} {name!r}; {hint}valid: {listed or 'none'}")
+    raise ValueError(f"unknown {kind} {name!r:.80}; {hint}valid: {listed or 'none'}")
 
 
 def outside() -> int:

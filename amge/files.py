@@ -1,8 +1,10 @@
-"""Files that are there whole or not at all, for one process at a time, and their hashes."""
+"""Files that are there whole or not at all, whatever ends the process or the machine; for one process at a time; and
+their hashes."""
 
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,24 +17,38 @@ def part_of(path: Path) -> Path:
 
 
 @contextmanager
-def whole(path: Path, durable: bool = False) -> Iterator[Path]:
+def whole(path: Path) -> Iterator[Path]:
     """A path beside `path`, with its suffix, to write to: it becomes `path` at the end of the block, or goes after an
-    error. The folder is made if need be.
-
-    Args:
-        path: of the file to be.
-        durable: be sure that the content is on the disk before the name is, whatever happens to the machine.
+    error. The folder is made if need be. The content is on the disk before the name is.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = part_of(path)
     try:
         yield part
-        if durable:
-            with part.open("r+b") as file:
-                os.fsync(file.fileno())
+        to_disk(part)
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
+
+
+@contextmanager
+def scratch(path: Path) -> Iterator[Path]:
+    """An empty folder beside `path`, which goes at the end of the block; what a process left there that was killed goes
+    first. The folder around it is made if need be.
+    """
+    part = part_of(path)
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    try:
+        yield part
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def to_disk(path: Path) -> None:
+    """Wait until the content of a file is on the disk."""
+    with path.open("r+b") as file:
+        os.fsync(file.fileno())
 
 
 def digest(path: Path, algorithm: str = "sha256", prefix: bytes = b"") -> str:

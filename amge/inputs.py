@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from amge.backbones.contract import Backbone
+from amge.errors import VideoError, describe
 from amge.evidence import Evidence
 from amge.prediction import WindowPrediction
 from amge.spec import ModelSpec
@@ -92,7 +93,11 @@ def _skeletons(
         if clip.person is None:
             yield Input(None, window)
             continue
-        person = normalise(hold(fit_layout(clip.keypoints, joints, graph, axes)), graph)
+        try:
+            fitted = fit_layout(clip.keypoints, joints, graph, axes)
+        except VideoError as error:
+            raise VideoError(f"{describe(source)}: {error}") from None
+        person = normalise(hold(fitted), graph)
         given = torch.zeros(slots, *person.shape)
         given[0] = torch.from_numpy(person)
         yield Input(given, window)

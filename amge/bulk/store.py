@@ -189,7 +189,7 @@ def written(path: Path) -> Iterator[BinaryIO]:
         OSError: if it can't be written; says that what is finished is kept.
     """
     try:
-        with whole(path, durable=True) as part, part.open("wb") as file:
+        with whole(path) as part, part.open("wb") as file:
             yield file
     except OSError as error:
         reason = "the disk is full" if error.errno == ENOSPC else error.strerror or str(error)

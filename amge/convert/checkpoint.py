@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import re
-import tempfile
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,7 +17,7 @@ from amge.convert.keys import Lacks, State
 from amge.convert.reference import SOURCES, from_reference
 from amge.convert.report import Report, trace
 from amge.errors import one_of
-from amge.files import digest
+from amge.files import digest, scratch
 from amge.hub.save import save_pretrained
 from amge.hub.weights import opened
 from amge.model import MuscleModel
@@ -100,9 +99,8 @@ def convert_checkpoint(
     assert model.spec is not None
     made = {"source": f"{source} checkpoint {checkpoint.name}", "source_sha256": report.sha256}
     model.spec = model.spec.replace(licence=licence, tag=tag, provenance={**model.spec.provenance, **made})
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=".part-") as scratch:
-        folder = save_pretrained(model, Path(scratch) / "whole")
+    with scratch(out) as part:
+        folder = save_pretrained(model, part / "whole")
         if out.exists():
             out.rmdir()
         folder.rename(out)

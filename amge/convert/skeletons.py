@@ -7,7 +7,6 @@ The layout is that of PYSKL and MMAction2: `annotations`, a list with `frame_dir
 import json
 import operator
 import pickle
-import tempfile
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from amge.errors import VideoError
+from amge.files import scratch
 from amge.skeleton.sequence import Skeletons
 
 
@@ -131,9 +131,8 @@ def from_pickle(source: str | Path, out: str | Path, allow_pickle: bool = False,
         raise ValueError(f"{source} has another layout, without {error}; see {__name__}") from None
     if len({name for name, *_ in samples}) < len(samples):
         raise ValueError(f"{source} has two samples of one name")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.parent) as scratch:
-        folder = Path(scratch) / "whole"
+    with scratch(out) as part:
+        folder = part / "whole"
         folder.mkdir()
         index: list[dict[str, Any]] = []
         for name, skeletons, label in samples:

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Container, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from textwrap import shorten
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -109,8 +110,7 @@ def load(
             if before != now:
                 stored = outline(saved, *limits).rows
         except ValueError as error:
-            reason = (str(error).splitlines() or ["a part refuses its arguments"])[0][:2000]
-            raise ValueError(f"{files} can't be loaded: {reason}") from None
+            raise ValueError(f"{files} can't be loaded: {_said(error)}") from None
         moves = move(stored, rows)
         unfit, some = unfitting(weights, rebuilt, stored, moves)
         refused = [text for key, text in unfit.items() if strict or key.startswith("backbone.")]
@@ -318,7 +318,7 @@ def spec_of(files: Files) -> ModelSpec:
                 raise ValueError(f"{error}; one of your own has to be registered first") from None
     except (ValueError, OSError, RecursionError) as error:
         by = "" if version == __version__ else f" (it was written by amge {version}, this is {__version__})"
-        raise ValueError(f"{files}: {CONFIG}: {str(error)[:2000]}{by}") from None
+        raise ValueError(f"{files}: {CONFIG}: {_said(error)}{by}") from None
     if homes:
         raise ValueError(
             f"{files} has parts that do not come with amge: {', '.join(homes)}; first "
@@ -326,6 +326,12 @@ def spec_of(files: Files) -> ModelSpec:
             f"the command line: amge --import {next(iter(homes.values()))} ...)"
         )
     return spec
+
+
+def _said(error: Exception) -> str:
+    """The first line of an error, cut short: a config may say as much as it likes, and errors repeat it."""
+    first = (str(error)[:2000].splitlines() or ["a part refuses its arguments"])[0]
+    return shorten(first, 500, placeholder=" …")
 
 
 def read_spec(source: str | Path, revision: str | None = None, **hub: Any) -> ModelSpec:

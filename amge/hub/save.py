@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
-from amge.files import whole
+from amge.files import scratch, to_disk, whole
 from amge.hub.card import is_generated, model_card
 from amge.hub.files import Folder
 from amge.hub.load import outline, read_spec
@@ -58,26 +57,26 @@ def save_pretrained(
     folder = Path(folder)
     if folder.is_file():
         raise NotADirectoryError(f"{folder} is a file; give the folder of a checkpoint")
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".part-") as scratch:
+    with scratch(folder / "checkpoint") as part:
         try:
             save_torch_state_dict(
-                state, scratch, max_shard_size=max_shard_size, metadata={"format": "pt"}, shared_tensors_to_discard=[]
+                state, part, max_shard_size=max_shard_size, metadata={"format": "pt"}, shared_tensors_to_discard=[]
             )
             if not state:  # a model that learns nothing
-                save_file({}, Path(scratch) / WEIGHTS)
+                save_file({}, part / WEIGHTS)
         except SafetensorError as error:
             raise OSError(f"{folder / WEIGHTS} could not be written: {error}") from None
         except KeyError as error:
             raise ValueError(f"safetensors files can't hold tensors of {error}") from None
-        (Path(scratch) / CONFIG).write_text(config_of(spec), encoding="utf-8")
-        for path in Path(scratch).iterdir():
-            shutil.copymode(Path(scratch) / CONFIG, path)  # safetensors lets only the owner read
+        (part / CONFIG).write_text(config_of(spec), encoding="utf-8")
+        for path in part.iterdir():
+            shutil.copymode(part / CONFIG, path)  # safetensors lets only the owner read
+            to_disk(path)
         (folder / CONFIG).unlink(missing_ok=True)  # until it is there again, nothing loads what may be a mixture
         for path in folder.iterdir():
             if is_weights(path.name):
                 path.unlink()
-        for path in sorted(Path(scratch).iterdir(), key=lambda path: path.name == CONFIG):
+        for path in sorted(part.iterdir(), key=lambda path: path.name == CONFIG):
             os.replace(path, folder / path.name)
     write_card(folder, spec)
     return folder

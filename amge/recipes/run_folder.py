@@ -10,5 +10,5 @@ def same_run(folder: Path, options: str) -> None:
     path = folder / "options.json"
     if path.exists() and path.read_text() != options:
         raise ValueError(f"{path} shows that this folder belongs to a run with other options; give this run its own")
-    with whole(path, durable=True) as part:
+    with whole(path) as part:
         part.write_text(options)

@@ -5,6 +5,7 @@ dimensions the world joint besides.
 """
 
 import json
+import lzma
 import os
 import zipfile
 import zlib
@@ -24,8 +25,8 @@ from amge.skeleton.keypoint_paths import frames_in, is_keypoints
 from amge.skeleton.sequence import Skeletons, without_missing
 from amge.skeleton.tracking import Tracker
 
-BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, RecursionError, OverflowError)
-"""What broken files raise besides the usual."""
+BROKEN = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError, OverflowError)
+"""What broken files raise besides the usual; `RuntimeError` where they nest too deep or say that they are encrypted."""
 UNUSABLE = (KeyError, TypeError, AttributeError, *BROKEN)
 """What files of something else raise besides `OSError` and `ValueError`."""
 FPS = 30.0
@@ -62,9 +63,10 @@ def read_skeletons(path: str | os.PathLike[str], fps: float | None = None) -> Sk
     """
     path = Path(path)
     try:
-        if path.is_dir():
-            return _from_folder(path, fps)
-        return (_from_json if path.suffix.lower() == ".json" else _from_npz)(path, fps)
+        with np.errstate(over="ignore"):  # to infinity, which is missing
+            if path.is_dir():
+                return _from_folder(path, fps)
+            return (_from_json if path.suffix.lower() == ".json" else _from_npz)(path, fps)
     except VideoError as error:
         raise VideoError(f"{path}: {error}") from None
     except FileNotFoundError:

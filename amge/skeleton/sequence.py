@@ -18,6 +18,8 @@ from amge.skeleton.graph import Graph
 FARTHEST = 1e9
 """Pixels; the squares of what is nearer have room in float32."""
 MOST = np.array([np.inf, np.inf, 1, np.inf, np.inf, np.inf], np.float32)
+LONGEST = 7 * 24 * 3600
+"""Seconds; times that reach further are no seconds, or one of them is broken."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +45,7 @@ class Skeletons:
                 "expected keypoints (P, T, V, 3) or (T, V, 3), x and y in pixels and confidence, or 6 with the world "
                 f"joint in metres, got {given.dtype} {given.shape}"
             )
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore"):  # to infinity, which is missing
             points = (given if given.ndim == 4 else given[None]).astype(np.float32)
         if points.shape[-1] == 2:
             points = np.concatenate([points, np.ones_like(points[..., :1])], axis=-1)
@@ -57,6 +59,8 @@ class Skeletons:
             raise VideoError(
                 f"{points.shape[1]} frames need as many times in seconds, each after the one before; sort the frames"
             )
+        if not times[-1] - times[0] <= LONGEST:
+            raise VideoError(f"times from {times[0]:g} to {times[-1]:g} are over a week; give them in seconds")
         object.__setattr__(self, "keypoints", points)
         object.__setattr__(self, "times", times - times[0])
 

@@ -67,7 +67,7 @@ class WholeCheckpoints(TorchCheckpointIO):
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         try:
-            with whole(Path(path), durable=True) as part, part.open("wb") as file:  # torch 2.6 is silent where it opens
+            with whole(Path(path)) as part, part.open("wb") as file:  # torch 2.6 is silent where it opens
                 torch.save(checkpoint, file)
         except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
             raise OSError(

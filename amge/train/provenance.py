@@ -136,5 +136,5 @@ def claim(folder: Path, config: dict[str, Any], data: str, start: bool = True) -
     if not start:
         return
     content = {"config": config, "data": data, "starts": [*starts, environment()]}
-    with whole(path, durable=True) as part:
+    with whole(path) as part:
         part.write_text(json.dumps(content, indent=2) + "\n")

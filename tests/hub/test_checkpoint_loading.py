@@ -452,6 +452,14 @@ def test_a_file_in_the_way(tiny_model, tmp_path):
 # Config and card
 
 
+def test_what_a_save_left_that_was_killed_goes_with_the_next(tiny_model, folder):
+    left = folder / ".part-checkpoint"
+    left.mkdir()
+    (left / "model.safetensors").write_bytes(b"half")
+    tiny_model.save_pretrained(folder)
+    assert not list(folder.glob(".part-*")) and equal(tiny_model, amge.from_pretrained(folder))
+
+
 @pytest.mark.parametrize("own", [b"# My model\n", "# Mit Muskeln, größer\n".encode("latin-1"), b""])
 def test_a_card_of_one_s_own_is_kept(tiny_model, folder, own):
     (folder / "README.md").write_bytes(own)

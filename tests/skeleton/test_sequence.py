@@ -257,6 +257,41 @@ def test_broken_files_say_why(tmp_path, name, content, message):
     assert name in str(raised.value) and "\n" not in str(raised.value)
 
 
+def test_bytes_that_are_no_text_are_not_repeated(tmp_path):
+    path = write(tmp_path / "a.json", coco(range(50)))
+    path.write_bytes(path.read_bytes()[:-1] + b"\xff")
+    with pytest.raises(VideoError, match=r"does not hold skeletons .*codec can't decode") as raised:
+        read_skeletons(path)
+    assert len(str(raised.value)) < 400 + len(str(path))
+
+
+def test_an_archive_that_says_that_it_is_encrypted(tmp_path):
+    np.savez(tmp_path / "a.npz", keypoints=person())
+    data = bytearray((tmp_path / "a.npz").read_bytes())
+    data[data.rindex(b"PK\x01\x02") + 8] |= 1
+    (tmp_path / "a.npz").write_bytes(data)
+    with pytest.raises(VideoError, match=r"does not hold skeletons .*encrypted"):
+        read_skeletons(tmp_path / "a.npz")
+
+
+def test_numbers_too_large_are_missing_joints_and_warn_nobody(tmp_path, recwarn):
+    entries = coco([0, 1])
+    entries[0]["keypoints"][0] = 1e308
+    read = read_skeletons(write(tmp_path / "a.json", entries))
+    assert not read.keypoints[0, 0, 0].any() and read.keypoints[0, 1, 0].any()
+    given = person().astype(np.float64)
+    given[1, 0, 0] = 1e308
+    assert not Skeletons.at_rate(given).keypoints[0, 1, 0].any()
+    assert not recwarn.list
+
+
+def test_times_that_are_no_seconds():
+    """Milliseconds of an hour, or one that is broken: clips would be cut until memory ends."""
+    for last in (3_600_000, 1e300):
+        with pytest.raises(VideoError, match="over a week; give them in seconds"):
+            Skeletons(np.ones((2, 17, 3)), [0, last])
+
+
 def test_npz_without_keypoints_or_with_objects(tmp_path):
     np.savez(tmp_path / "a.npz", poses=person())
     with pytest.raises(VideoError, match="has no 'keypoints', but poses"):

@@ -219,7 +219,7 @@ def test_slots_for_more_persons_stay_empty():
     "source, message",
     [
         (np.ones((4, 5, 3)), "the skeletons have 5 joints, the model takes 17"),
-        (np.ones((4, 25, 3)), "joints of 25 can't be turned into the model's 17: nose"),
+        (np.ones((4, 25, 3)), "the ndarray: joints of 25 can't be turned into the model's 17: nose"),
         (np.zeros((4, 17, 3)), "nobody is in these skeletons"),
         (np.full((4, 17, 3), np.nan), "nobody is in these skeletons"),
         (torch.zeros(4, 17), "expected keypoints"),
