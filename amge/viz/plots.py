@@ -33,7 +33,8 @@ def curves(folder: Path) -> Path | None:
     series: dict[str, dict[float, float]] = defaultdict(dict)
     logs = folder.glob("logs/version_*/metrics.csv")
     for log in sorted(logs, key=lambda path: int(path.parent.name.removeprefix("version_"))):
-        for row in csv.DictReader(log.read_text().splitlines()):
+        whole_lines = log.read_text().rpartition("\n")[0]  # a run that was killed may leave half a line
+        for row in csv.DictReader(whole_lines.splitlines()):
             for name, value in row.items():
                 if value and name and name not in ("epoch", "step"):
                     series[name][float(row["step"])] = float(value)
