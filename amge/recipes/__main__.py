@@ -7,7 +7,7 @@ from typing import Annotated
 import torch
 import typer
 
-from amge.backbones.streams import STREAMS
+from amge.backbones.streams import PICTURE, STREAMS
 from amge.errors import one_line_errors
 from amge.hub.load import from_pretrained
 from amge.recipes.st_gcn.recipe import DECODER
@@ -49,7 +49,7 @@ def poses(
     model: Annotated[str, typer.Option(help="Another graph network to train, from `amge list`.")] = "st-gcn",
     width: Annotated[int, typer.Option(help="Channels of its first blocks.")] = 24,
     stream: Annotated[
-        list[str] | None, typer.Option(help=f"What it sees, of {', '.join(STREAMS)}; default: all.")
+        list[str] | None, typer.Option(help=f"What it sees, of {', '.join(STREAMS)}; default: those of the picture.")
     ] = None,
     tokens: Annotated[int, typer.Option(help="Muscle tokens that read its features; 0: none.")] = 20,
     frames: Annotated[int, typer.Option(help="Frames of a clip.")] = 16,
@@ -57,11 +57,13 @@ def poses(
     epochs: int = 40,
     stop: Annotated[int | None, typer.Option(help="Epochs to end after; default: all.")] = None,
     pool: Annotated[int, typer.Option(help="Pairs of poses made up.")] = 200_000,
+    graph: Annotated[str, typer.Option(help="Layout of the joints.")] = "coco-17",
+    split: Annotated[list[str] | None, typer.Option(help="To learn from; default: train.")] = None,
     seed: int = 0,
 ) -> None:
     """Train a skeleton model on the poses of the open exercise photographs."""
     with one_line_errors():
-        network = {"width": width, "streams": tuple(stream or STREAMS)}
+        network = {"graph": graph, "width": width, "streams": tuple(stream or PICTURE)}
         decoder = {"tokens": tokens, "backbone_args": {**network, **DECODER}} if tokens else {"backbone_args": network}
         spec = spec_of(model).replace(
             **decoder,
@@ -70,7 +72,7 @@ def poses(
             frames=frames,
             seconds=seconds,
         )
-        train_poses(spec, data, out, pool, epochs, seed=seed, stop=stop)
+        train_poses(spec, data, out, pool, epochs, seed=seed, stop=stop, splits=tuple(split or ("train",)))
 
 
 @app.command()

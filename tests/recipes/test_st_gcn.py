@@ -8,11 +8,12 @@ pytest.importorskip("lightning")
 pytest.importorskip("sklearn")
 
 import amge
+from amge.recipes.joints import LIMBS
 from amge.recipes.st_gcn import recipe as poses
 from amge.recipes.st_gcn.motion import move, weights
-from amge.recipes.st_gcn.pairs import KINDS, LIMBS, distort, load_pairs, make_up, views
-from amge.recipes.st_gcn.trees import PoseTrees, features
-from amge.skeleton.layouts import COCO17
+from amge.recipes.st_gcn.pairs import KINDS, distort, from_the_side, load_pairs, make_up, views
+from amge.recipes.st_gcn.trees import PoseTrees, features, world_features
+from amge.skeleton.layouts import BODY19, COCO17
 from amge.skeleton.sequence import normalise
 
 SMALL = {"pool": 32, "epochs": 2, "batches": 3, "batch_size": 4, "trees": 3}
@@ -54,7 +55,7 @@ def test_views_show_the_same(pairs):
 
 
 def test_made_up_pairs(pairs, monkeypatch):
-    monkeypatch.setattr("amge.recipes.st_gcn.pairs.distort", lambda made, rng: made)
+    monkeypatch.setattr("amge.recipes.st_gcn.pairs.distort", lambda made, rng, graph: made)
     for kind in KINDS:
         monkeypatch.setattr("amge.recipes.st_gcn.pairs.KINDS", {kind: 1.0})
         made = make_up(pairs, 40, rng())
@@ -179,7 +180,30 @@ def test_other_models_are_refused(prepared, tmp_path):
     for name in ("transm3e-lite", "st-gcn-tiny"):
         with pytest.raises(ValueError, match="trains skeleton models with activation='sigmoid'"):
             poses.train(amge.spec(name), prepared, tmp_path, **SMALL)
-    others = ({"labels": ("a",)}, {"backbone_args": {"width": 16, "graph": "openpose-18"}})
-    for number, other in enumerate(others):
-        with pytest.raises(ValueError, match="have 17 joints and the 20 regions"):
-            poses.train(SPEC.replace(**other), prepared, tmp_path / str(number), **SMALL)
+    with pytest.raises(ValueError, match="the photographs show the 20 regions"):
+        poses.train(SPEC.replace(labels=("a",)), prepared, tmp_path, **SMALL)
+
+
+def in_three_dimensions(frames):
+    """Somebody in each frame, MediaPipe's joints with world joints."""
+    chance = np.random.default_rng(len(frames))
+    return [
+        np.concatenate([chance.uniform(5, 25, (1, 33, 2)), np.ones((1, 33, 1)), chance.normal(0, 0.4, (1, 33, 3))], -1)
+        for _ in frames
+    ]
+
+
+def test_a_model_in_three_dimensions_learns_from_the_joints_that_are_found(prepared, tmp_path):
+    streams = ("joint", "world-direction", "body-joint", "world-angle")
+    spec = SPEC.replace(backbone_args={**SPEC.backbone_args, "graph": "body-19", "streams": streams})
+    model = poses.train(spec, prepared, tmp_path, **SMALL, pose=in_three_dimensions)
+    assert model.input_spec.shape[3:] == (19, 6)
+    assert np.load(tmp_path / "joints.npz")["keypoints"].shape[1:] == (2, 33, 6)
+
+
+def test_features_of_the_world_do_not_change_when_the_body_turns():
+    pairs = normalise(np.concatenate([np.ones((5, 2, 19, 3)), rng().normal(size=(5, 2, 19, 3))], axis=-1), BODY19)
+    turned = from_the_side(pairs, np.full(5, 1.2), BODY19)
+    assert np.abs(turned - pairs).max() > 0.5
+    np.testing.assert_allclose(world_features(turned, BODY19), world_features(pairs, BODY19), atol=1e-4)
+    np.testing.assert_allclose(turned[..., :2], normalise(turned[..., [3, 4, 2]], BODY19)[..., :2], atol=1e-5)

@@ -5,6 +5,8 @@ Shapes: `n` clips, `T` frames, `V` joints.
 
 import numpy as np
 
+from amge.recipes.st_gcn.pairs import places
+from amge.skeleton.graph import Graph
 from amge.skeleton.layouts import COCO17
 from amge.skeleton.sequence import normalise
 
@@ -28,9 +30,14 @@ def weights(count: int, frames: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def move(
-    pairs: np.ndarray, frames: int, rng: np.random.Generator, noise: float = 0.015, dropout: float = 0.05
+    pairs: np.ndarray,
+    frames: int,
+    rng: np.random.Generator,
+    noise: float = 0.015,
+    dropout: float = 0.05,
+    graph: Graph = COCO17,
 ) -> np.ndarray:
-    """Pairs `(n, 2, V, 3)` to clips `(n, T, V, 3)`, normalised: with the errors of a pose estimator that last or
+    """Pairs `(n, 2, V, A)` to clips `(n, T, V, A)`, normalised: with the errors of a pose estimator that last or
     flicker, and joints that are missing for a while or all the time.
 
     Args:
@@ -39,15 +46,16 @@ def move(
         rng: source of all chance.
         noise: of the joints, in units of the pairs.
         dropout: most that is missing, as a share of the joints.
+        graph: of the joints.
     """
-    count, joints = len(pairs), pairs.shape[2]
+    count, joints, axes = len(pairs), pairs.shape[2], places(pairs)
     weight = weights(count, frames, rng)[..., None, None]
     clips = pairs[:, None, 0] * (1 - weight) + pairs[:, None, 1] * weight
-    lasting = rng.normal(0, 1, (count, 1, joints, 2))
-    flickering = rng.normal(0, 0.7, (count, frames, joints, 2)) * rng.random((count, 1, 1, 1))
-    clips[..., :2] += 1.5 * noise * (lasting + flickering)
+    lasting = rng.normal(0, 1, (count, 1, joints, len(axes)))
+    flickering = rng.normal(0, 0.7, (count, frames, joints, len(axes))) * rng.random((count, 1, 1, 1))
+    clips[..., axes] += 1.5 * noise * (lasting + flickering)
     clips[..., 2] = np.clip(clips[..., 2] + rng.normal(0, 0.1, (count, 1, joints)), 0.01, 1)
     always = rng.random((count, 1, joints)) < dropout * rng.random((count, 1, 1))
     at_times = rng.random((count, frames, joints)) < dropout / 2 * rng.random((count, 1, 1))
     clips[always | at_times | (pairs[..., 2] == 0).any(axis=1)[:, None]] = 0
-    return normalise(clips, COCO17)
+    return normalise(clips, graph)

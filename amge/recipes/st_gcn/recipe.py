@@ -5,6 +5,7 @@ made of those of the photographs and set in motion. It never sees a pose twice, 
 """
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,11 @@ from amge.muscles import REGION_IDS
 from amge.recipes.run_folder import same_run
 from amge.recipes.st_gcn.motion import move
 from amge.recipes.st_gcn.pairs import load_pairs, make_up
+from amge.recipes.st_gcn.photographs import estimate
 from amge.recipes.st_gcn.trees import PoseTrees
+from amge.skeleton.graph import Graph
 from amge.skeleton.layouts import COCO17
+from amge.skeleton.pose.estimators import PoseEstimator
 from amge.spec import ModelSpec
 from amge.train.loop import fit
 from amge.train.provenance import made_of
@@ -40,18 +44,26 @@ class PoseClips(Dataset):
     The chance of a batch depends on seed, epoch and index alone.
 
     Args:
-        pairs: `(n, 2, V, 3)`.
+        pairs: `(n, 2, V, A)`.
         targets: probabilities `(n, K)`.
         frames: `T`.
         batch_size: clips a batch.
         batches: an epoch.
         seed: of all chance.
+        graph: of the joints.
     """
 
     def __init__(
-        self, pairs: np.ndarray, targets: np.ndarray, frames: int, batch_size: int, batches: int, seed: int
+        self,
+        pairs: np.ndarray,
+        targets: np.ndarray,
+        frames: int,
+        batch_size: int,
+        batches: int,
+        seed: int,
+        graph: Graph = COCO17,
     ) -> None:
-        self.pairs, self.targets, self.frames = pairs, targets, frames
+        self.pairs, self.targets, self.frames, self.graph = pairs, targets, frames, graph
         self.batch_size, self.batches, self.seed = batch_size, batches, seed
         self.epoch = 0
 
@@ -59,10 +71,10 @@ class PoseClips(Dataset):
         return self.batches
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        """Skeletons `(B, 1, T, V, 3)` and targets `(B, K)`."""
+        """Skeletons `(B, 1, T, V, A)` and targets `(B, K)`."""
         rng = np.random.default_rng([self.seed, self.epoch, index])
         chosen = rng.integers(0, len(self.pairs), self.batch_size)
-        clips = move(self.pairs[chosen], self.frames, rng)
+        clips = move(self.pairs[chosen], self.frames, rng, graph=self.graph)
         return torch.from_numpy(clips)[:, None], torch.from_numpy(self.targets[chosen])
 
 
@@ -110,11 +122,14 @@ def train(
     lr: float = 2e-3,
     seed: int = 0,
     stop: int | None = None,
+    splits: Sequence[str] = ("train",),
+    pose: "str | PoseEstimator" = "mediapipe",
 ) -> MuscleModel:
     """Run the recipe; one that was cut off goes on from its last epoch.
 
     Args:
-        spec: of a skeleton model of COCO's 17 joints, with `activation="sigmoid"`.
+        spec: of a skeleton model with `activation="sigmoid"`. One of COCO's 17 joints in the picture learns from those
+            that come with the photographs; one of others, or in three dimensions, from those that `pose` finds in them.
         data: folder of the prepared open exercise photographs.
         out: run folder.
         pool: pairs made up.
@@ -125,6 +140,8 @@ def train(
         lr: learning rate at its peak.
         seed: of all chance.
         stop: epochs to end after, with the learning rate where it then is on its way to `epochs`; default: all.
+        splits: to learn from.
+        pose: a pose estimator, or its name.
 
     Returns:
         the model with averaged weights, in eval mode.
@@ -139,7 +156,7 @@ def train(
         )
     out = Path(out)
     options: dict[str, Any] = {"pool": pool, "epochs": epochs, "batches": batches, "batch_size": batch_size}
-    options |= {"trees": trees, "lr": lr, "seed": seed, "stop": stop or epochs}
+    options |= {"trees": trees, "lr": lr, "seed": seed, "stop": stop or epochs, "splits": list(splits)}
     same_run(out, json.dumps({"spec": json.loads(spec.to_json()), **options}, indent=2))
     if (out / CONFIG).exists():
         return from_pretrained(out)
@@ -147,14 +164,14 @@ def train(
     made = made_of([("open-exercise", LICENCES["open-exercise"])], seed, epochs=epochs, teacher=taught)
     L.seed_everything(seed, verbose=False)
     model = assemble(spec.replace(provenance=made))
-    if model.input_spec.shape[3] != COCO17.joints or spec.labels != REGION_IDS:
-        raise ValueError(
-            f"the photographs have {COCO17.joints} joints and the {len(REGION_IDS)} regions; {spec.name} others"
-        )
-    pairs, targets = load_pairs(data, "train")
-    poses = make_up(pairs, pool, np.random.default_rng(seed))
-    clips = PoseClips(
-        poses, PoseTrees(pairs, targets, trees, seed).predict(poses), spec.frames, batch_size, batches, seed
-    )
+    graph, axes = getattr(model.backbone, "graph", None), model.input_spec.shape[4]
+    if graph is None or spec.labels != REGION_IDS:
+        raise ValueError(f"the photographs show the {len(REGION_IDS)} regions; {spec.name} has others, or no graph")
+    joints = None if (graph, axes) == (COCO17, 3) else estimate(Path(data), out / "joints.npz", pose)
+    pairs, targets = load_pairs(data, *splits, joints=joints, graph=graph)
+    pairs = pairs[..., :axes]
+    poses = make_up(pairs, pool, np.random.default_rng(seed), graph)
+    soft = PoseTrees(pairs, targets, trees, seed, graph).predict(poses)
+    clips = PoseClips(poses, soft, spec.frames, batch_size, batches, seed, graph)
     stage = PoseStage(model, epochs * batches, lr)
     return fit(stage, DataLoader(clips, batch_size=None), out, stop or epochs, seed, clips)
