@@ -1,15 +1,17 @@
 """Does a sudden death lose or spoil anything? Runs are killed (SIGKILL) at random moments and started again, as JSON.
 
 python benchmarks/kills.py --count 20                 of each: bulk prediction, training, saving
-python benchmarks/kills.py --what save --count 200
+python benchmarks/kills.py --what saving --count 200
 
-After each kill every file under a final name is read; logs, to which lines are added, may end in the middle of one.
-What was reported as done has to be there. The run started again has to end as one that nothing disturbed: with the
-same rows, the same weights. `ended first` counts runs that were through before their moment came, `again` the seconds
-that the second run took, `whole` those of an undisturbed one.
+A run dies after a random line of its output and a random while, so that all of it is struck on any machine. After each
+kill every file under a final name is read; logs, to which lines are added, may end in the middle of one. What was
+reported as done has to be there. The run started again has to end as one that nothing disturbed: with the same rows,
+the same weights. `ended first` counts runs that were through before their moment came, `again` is the median of the seconds
+that the second runs took, `whole` those of an undisturbed one.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import shutil
@@ -33,9 +35,11 @@ from safetensors.torch import load_file
 import amge
 
 BULK = """
-import sys
+import os, sys
 from amge.bulk import predict_files
 if __name__ == "__main__":
+    if os.path.exists(sys.argv[2]) and not os.path.exists(sys.argv[2] + ".parts"):
+        sys.exit()  # done
     report = lambda done, total: print(done, flush=True)
     predict_files(sys.argv[1], sys.argv[2], sys.argv[3], workers=1, save_every=0, progress=report)
 """
@@ -87,41 +91,40 @@ def start(command: list[str], log: Path) -> subprocess.Popen[bytes]:
         )
 
 
-def undisturbed(case: Case, folder: Path, log: Path) -> tuple[float, float]:
-    """Seconds to the first line of output, and to the end."""
-    begin, first = time.perf_counter(), None
-    process = start(case.command(folder), log)
-    while process.poll() is None:
-        time.sleep(0.01)
-        if first is None and log.stat().st_size:
-            first = time.perf_counter() - begin
-    if process.returncode:
+def lines_of(log: Path) -> int:
+    return log.read_bytes().count(b"\n")
+
+
+def undisturbed(case: Case, folder: Path, log: Path) -> tuple[float, int]:
+    """Seconds and lines of output of a whole run."""
+    begin = time.perf_counter()
+    if start(case.command(folder), log).wait():
         raise SystemExit(log.read_text())
-    end = time.perf_counter() - begin
-    return first or end, end
+    return time.perf_counter() - begin, lines_of(log)
 
 
 def kill(case: Case, count: int, seed: int, folder: Path) -> dict[str, Any]:
     """Kill so many runs, each at a moment of its own."""
     rng, log, whole = np.random.default_rng(seed), folder / "log", folder / "whole"
-    first, end = undisturbed(case, whole, log)
+    end, lines = undisturbed(case, whole, log)
     expected = case.result(whole)
     faults: list[str] = []
     endings, seconds = Counter[str](), []
     for number in range(count):
         out = folder / f"run-{number}"
-        moment = rng.uniform(0.8 * first, end)
+        after, begin = int(rng.integers(lines)), time.perf_counter()
         process = start(case.command(out), log)
-        try:
-            process.wait(moment)
-            endings["ended first"] += 1
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-            endings["killed"] += 1
+        while lines_of(log) < after and process.poll() is None:
+            time.sleep(0.01)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(rng.uniform(0, 2 * end / (lines + 1)))
+        process.kill()
+        process.wait()
+        moment = time.perf_counter() - begin
+        endings["killed" if process.returncode < 0 else "ended first"] += 1
         time.sleep(0.3)  # its workers see that it is gone
         found = [] if not out.exists() else unreadable(out) + case.faults(out, log.read_text().splitlines())
-        if process.returncode < 0:  # it ends with nothing to do, or refuses what is there already
+        if process.returncode < 0:
             begin = time.perf_counter()
             again = start(case.command(out), log)
             if again.wait():

@@ -643,6 +643,21 @@ def test_ray_gives_the_same_even_when_workers_die(cluster, skeletons, tmp_path, 
     assert cluster.is_initialized()
 
 
+def test_killed_after_the_last_part_went_it_is_done_when_called_again(tmp_path):
+    schema, out = schema_of(["chest"], {"model": "toy"}), tmp_path / "results.parquet"
+    killed = Store(out, schema, "/videos")
+    killed.add([failure(schema, "a.mp4", "broken")])
+    killed.merge()
+    killed.lock.close()
+    again = Store(out, schema, "/videos")
+    assert set(again.where) == {"a.mp4"}
+    again.merge()
+    again.close()
+    assert list(tmp_path.iterdir()) == [out] and len(pq.read_table(out)) == 1
+    with pytest.raises(ValueError, match="exists; delete it"):
+        Store(out, schema, "/videos")
+
+
 def test_what_a_kill_left_unfinished_goes_with_the_next_run(tmp_path):
     schema = schema_of(["chest"], {"model": "toy"})
     left = tmp_path / ".part-results.parquet", tmp_path / "results.parquet.parts" / ".part-00000001.parquet"

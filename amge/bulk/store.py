@@ -56,7 +56,8 @@ class Store:
             raise
         try:
             parts = sorted(self.folder.glob(PARTS))
-            self._check(root, bool(parts), retry_errors)
+            merged = out.exists() and (self.folder / RUN).exists()  # and killed before it could tell
+            self._check(root, bool(parts) or merged, retry_errors)
             self.parts = int(parts[-1].stem) if parts else 0
             for path in [out, *parts] if out.exists() else parts:
                 self._take(path)
