@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import torch
 from torch import Tensor, nn
@@ -314,13 +314,15 @@ class MuscleModel(Module):
 
     # The next three reach up into the hub when they are called: the only imports of this library that run upwards.
 
-    def save_pretrained(self, folder: str | Path, dtype: torch.dtype | None = None, **options: Any) -> Path:
+    def save_pretrained(
+        self, folder: str | Path, dtype: torch.dtype | Literal["int8"] | None = None, **options: Any
+    ) -> Path:
         """Write `config.json`, `model.safetensors` and a card; see `amge.hub.save_pretrained`."""
         from amge.hub.save import save_pretrained
 
         return save_pretrained(self, folder, dtype, **options)
 
-    def push_to_hub(self, repo: str, dtype: torch.dtype | None = None, **options: Any) -> "Commit":
+    def push_to_hub(self, repo: str, dtype: torch.dtype | Literal["int8"] | None = None, **options: Any) -> "Commit":
         """Publish as `owner/name` on the Hugging Face Hub; see `amge.hub.push_to_hub`."""
         from amge.hub.publish import push_to_hub
 

@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 import yaml
-from safetensors import SafetensorError
 from torch import Tensor
 
 from amge.convert.keys import Lacks, State
@@ -19,7 +18,7 @@ from amge.convert.report import Report, trace
 from amge.errors import one_of
 from amge.files import digest, scratch
 from amge.hub.save import save_pretrained
-from amge.hub.weights import opened
+from amge.hub.weights import Weights
 from amge.model import MuscleModel
 
 WRAPPERS = ("model_state", "state_dict", "model", "net")
@@ -134,11 +133,8 @@ def read_state(path: Path) -> tuple[State, str]:
     """
     content: Any
     if path.suffix == ".safetensors":
-        try:
-            with opened(path) as file:
-                content = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-        except SafetensorError as error:
-            raise ValueError(f"{path} could not be read: {error}") from None
+        with Weights([path]) as weights:
+            content = {key: weights.get(key) for key in weights.tensors}
     else:
         content = _unpickled(path)
     prefix = ""

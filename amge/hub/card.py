@@ -52,12 +52,13 @@ def unstated(spec: ModelSpec) -> list[str]:
     return [name for name, known in facts.items() if not known]
 
 
-def model_card(spec: ModelSpec, repo: str | None = None) -> str:
+def model_card(spec: ModelSpec, repo: str | None = None, weights: str | None = None) -> str:
     """The card of a checkpoint, Markdown with the Hub's metadata in front.
 
     Args:
         spec: of the checkpoint.
         repo: `owner/name` that its snippet loads; None: the folder that the card is in.
+        weights: their size and form, in words; None: it says nothing of these.
     """
     about = spec.provenance
     sections = [
@@ -71,6 +72,7 @@ def model_card(spec: ModelSpec, repo: str | None = None) -> str:
                 "Architecture": _architecture(spec),
                 "Input": _input(spec),
                 "Output": f"{len(spec.labels)} logits, {spec.activation}; a label is active from {spec.threshold:g} up",
+                **({"Weights": weights} if weights else {}),
                 "Teacher": _teacher(spec),
                 "Licence of the code": f"Apache-2.0{', but for parts of ' if spec.imports else ''}{_modules(spec)}",
                 "Licence of the weights": _text(spec.licence),

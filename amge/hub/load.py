@@ -20,7 +20,7 @@ from amge.errors import one_of
 from amge.hub.files import Files, locate
 from amge.hub.lean import chance_kept, counted, refill, without_parameters
 from amge.hub.names import CONFIG, PICKLES
-from amge.hub.weights import Weights, document
+from amge.hub.weights import Weights, document, weight_files
 from amge.labels import Move, Rows, listed, move, rows_of, take
 from amge.model import MuscleModel
 from amge.registry import PARTS, used
@@ -100,7 +100,7 @@ def load(
         raise ValueError(f"dtype is of floating-point weights, such as torch.bfloat16; got {dtype}")
     default = default_device()
     device = default if device is None else device_of(device)
-    with torch.device("cpu" if default.type == "meta" else default), Weights(files) as weights:
+    with torch.device("cpu" if default.type == "meta" else default), Weights(weight_files(files)) as weights:
         times, numbers, tensors = SLACK
         try:
             limits = times * weights.elements + numbers, times * len(weights.tensors) + tensors

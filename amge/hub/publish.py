@@ -5,14 +5,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
-
 from amge.files import digest
 from amge.hub.card import is_generated, model_card
 from amge.hub.files import Folder
 from amge.hub.load import load, spec_of
 from amge.hub.names import CARD, CONFIG, INDEX, REPO, WEIGHTS, is_weights
-from amge.hub.save import config_of, save_pretrained
+from amge.hub.save import StoredAs, config_of, save_pretrained
+from amge.hub.weights import Weights, weight_files
 from amge.model import MuscleModel
 
 
@@ -27,13 +26,13 @@ class Commit(NamedTuple):
     """Of `model.safetensors`; of the index, where there are several files."""
 
 
-def push_to_hub(model: MuscleModel, repo: str, dtype: torch.dtype | None = None, **options: Any) -> Commit:
+def push_to_hub(model: MuscleModel, repo: str, dtype: StoredAs | None = None, **options: Any) -> Commit:
     """Publish a model as `owner/name` on the Hub, as `save_pretrained` would write it.
 
     Args:
         model: one that `amge.assemble` or `amge.build` made.
         repo: `owner/name`; made if need be.
-        dtype: store floating-point weights as this.
+        dtype: store floating-point weights as this, such as `torch.float16` or "int8".
         options: of `publish`.
 
     Raises:
@@ -103,6 +102,8 @@ def publish(
             "the weights have no licence, and nobody may use what has none: state one with licence=, --licence"
         )
     load(files, spec)
+    with Weights(weight_files(files)) as weights:
+        form = weights.form
     card = files.get(CARD)
     text = card.read_text(encoding="utf-8", errors="replace") if card else ""
     own = bool(text) and not is_generated(text)
@@ -110,7 +111,7 @@ def publish(
         **{path.name: path for path in named},
         **{path.name: path for path in sorted(files.path.iterdir()) if is_weights(path.name)},
         CONFIG: config_of(spec).encode(),
-        CARD: (text if own else model_card(spec, repo)).encode(),
+        CARD: (text if own else model_card(spec, repo, form)).encode(),
     }
     api = HfApi(token=token, library_name="amge", library_version=agent()["library_version"])
     with one_error(repo):

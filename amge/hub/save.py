@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from safetensors import SafetensorError
@@ -14,9 +14,10 @@ from torch import Tensor
 from amge.files import scratch, to_disk, whole
 from amge.hub.card import is_generated, model_card
 from amge.hub.files import Folder
+from amge.hub.int8 import FORM, encode
 from amge.hub.load import outline, read_spec
 from amge.hub.names import CARD, CONFIG, WEIGHTS, is_weights
-from amge.hub.weights import Weights
+from amge.hub.weights import Weights, weight_files
 from amge.model import MuscleModel
 from amge.registry import origin, used
 from amge.spec import ModelSpec, is_module
@@ -24,12 +25,14 @@ from amge.version import __version__
 
 SHARD_SIZE = "5GB"
 """Weights that are larger go to several files."""
+StoredAs = torch.dtype | Literal["int8"]
+"""How floating-point weights may be stored."""
 
 
 def save_pretrained(
     model: MuscleModel,
     folder: str | Path,
-    dtype: torch.dtype | None = None,
+    dtype: StoredAs | None = None,
     max_shard_size: int | str = SHARD_SIZE,
 ) -> Path:
     """Write a model to a folder, which is made if need be: `config.json`, `model.safetensors` and a card, `README.md`.
@@ -39,7 +42,9 @@ def save_pretrained(
     Args:
         model: one that `amge.assemble` or `amge.build` made, so that its spec can rebuild it.
         folder: where to.
-        dtype: store floating-point weights as this, such as `torch.float16`; default: as they are.
+        dtype: store floating-point weights as this, such as `torch.float16`; default: as they are. "int8": tensors of
+            two axes or more in 8 bits, with a scale for each row, the rest as `torch.float16`; what is loaded is
+            float32 again, rounded.
         max_shard_size: of a file, in bytes or as "5GB"; larger weights go to several files and an index.
 
     Raises:
@@ -50,9 +55,12 @@ def save_pretrained(
     from huggingface_hub import save_torch_state_dict
 
     spec, state = rebuildable(model)
-    if dtype is not None:
+    metadata = {"format": "pt"}
+    if dtype == "int8":
+        state, metadata = _in_8_bits(state), metadata | {"amge": FORM}
+    elif dtype is not None:
         if not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
-            raise ValueError(f"dtype is of floating-point weights, such as torch.float16; got {dtype}")
+            raise ValueError(f"dtype is of floating-point weights, such as torch.float16, or 'int8'; got {dtype}")
         state = {key: _cast(key, value, dtype) for key, value in state.items()}
     folder = Path(folder)
     if folder.is_file():
@@ -60,7 +68,7 @@ def save_pretrained(
     with scratch(folder / "checkpoint") as part:
         try:
             save_torch_state_dict(
-                state, part, max_shard_size=max_shard_size, metadata={"format": "pt"}, shared_tensors_to_discard=[]
+                state, part, max_shard_size=max_shard_size, metadata=metadata, shared_tensors_to_discard=[]
             )
             if not state:  # a model that learns nothing
                 save_file({}, part / WEIGHTS)
@@ -124,6 +132,16 @@ def _cast(key: str, value: Tensor, dtype: torch.dtype) -> Tensor:
     return small
 
 
+def _in_8_bits(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    stored: dict[str, Tensor] = {}
+    for key, value in state.items():
+        parts = encode(key, _cast(key, value, torch.float32))
+        if clash := parts.keys() & stored.keys() | (parts.keys() - {key}) & state.keys():
+            raise ValueError(f"{clash.pop()} is a tensor of the model, and what the scales of {key} in int8 are called")
+        stored |= parts if len(parts) > 1 else {key: _cast(key, value, torch.float16)}
+    return stored
+
+
 def config_of(spec: ModelSpec) -> str:
     """The text of `config.json`: the spec, and the version of this library that wrote it."""
     return json.dumps({"amge": __version__, **json.loads(spec.to_json())}, indent=2) + "\n"
@@ -133,8 +151,8 @@ def write_card(folder: Path, spec: ModelSpec) -> None:
     """Write the card of a checkpoint, unless there is one that somebody wrote."""
     path = folder / CARD
     if not path.exists() or is_generated(path.read_text(encoding="utf-8", errors="replace")):
-        with whole(path) as part:
-            part.write_text(model_card(spec), encoding="utf-8")
+        with Weights(weight_files(Folder(folder))) as weights, whole(path) as part:
+            part.write_text(model_card(spec, weights=weights.form), encoding="utf-8")
 
 
 def describe(folder: str | Path, **fields: Any) -> ModelSpec:
@@ -146,7 +164,7 @@ def describe(folder: str | Path, **fields: Any) -> ModelSpec:
     if not Path(folder).is_dir():
         raise ValueError(f"{folder} is not a folder; give one that save_pretrained wrote")
     spec = read_spec(folder).replace(**fields)
-    with Weights(Folder(Path(folder))) as weights:
+    with Weights(weight_files(Folder(Path(folder)))) as weights:
         if unfit := weights.unfit(outline(spec)[0]):
             raise ValueError(f"the weights in {folder} do not fit that: {next(iter(unfit.values()))}")
     with whole(Path(folder) / CONFIG) as part:

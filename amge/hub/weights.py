@@ -1,6 +1,6 @@
 """The tensors of safetensors files, known by their headers before any is read."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,6 +11,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from amge.hub.files import Files
+from amge.hub.int8 import SCALE, decode
 from amge.hub.names import INDEX, PICKLES, SHARD, WEIGHTS
 from amge.spec import plain
 
@@ -28,24 +29,31 @@ class Stored(NamedTuple):
     """Open; its `get_tensor` reads."""
     path: Path
     shape: tuple[int, ...]
-    is_float: bool
+    dtype: str
+    """As safetensors calls it, such as `F16`."""
+    scale: "Stored | None" = None
+    """Of a tensor in 8 bits, which is one of fractions then."""
+
+    @property
+    def is_float(self) -> bool:
+        return self.scale is not None or self.dtype.startswith(FLOATS)
 
 
 class Weights(AbstractContextManager["Weights"]):
-    """The weights of a checkpoint, opened.
+    """Weights in one or several files, opened. Tensors in 8 bits count as what they stand for.
 
     Args:
-        files: of the checkpoint.
+        paths: of the files, as `weight_files` finds them.
 
     Raises:
-        ValueError: if there are none, or one is not a safetensors file, or not whole.
-        OSError: if they can't be fetched.
+        ValueError: if one is not a safetensors file, or not whole, or scales do not fit their tensor.
     """
 
-    def __init__(self, files: Files) -> None:
+    def __init__(self, paths: Iterable[Path]) -> None:
+        self.paths = list(paths)
         self.tensors: dict[str, Stored] = {}
         with ExitStack() as stack:
-            for path in weight_files(files):
+            for path in self.paths:
                 file = stack.enter_context(opened(path))
                 for key in file.keys():  # noqa: SIM118
                     if not key.isprintable():
@@ -53,8 +61,17 @@ class Weights(AbstractContextManager["Weights"]):
                     if key in self.tensors:
                         raise ValueError(f"{path} holds {key} again, which {self.tensors[key].path.name} holds as well")
                     part = file.get_slice(key)
-                    is_float = str(part.get_dtype()).startswith(FLOATS)
-                    self.tensors[key] = Stored(file, path, tuple(part.get_shape()), is_float)
+                    self.tensors[key] = Stored(file, path, tuple(part.get_shape()), str(part.get_dtype()))
+            for key, stored in list(self.tensors.items()):
+                scale = self.tensors.get(key + SCALE)
+                if stored.dtype != "I8" or scale is None:
+                    continue
+                if not scale.is_float or scale.shape != stored.shape[:1]:
+                    raise ValueError(
+                        f"{scale.path} holds {key + SCALE} {scale.shape} as {scale.dtype}, but {key} {stored.shape} in "
+                        f"int8 needs a fraction for each of its rows"
+                    )
+                self.tensors[key] = stored._replace(scale=self.tensors.pop(key + SCALE))
             self._stack = stack.pop_all()
 
     def __exit__(self, *_: object) -> None:
@@ -65,6 +82,18 @@ class Weights(AbstractContextManager["Weights"]):
         """Numbers in all tensors."""
         return sum(torch.Size(stored.shape).numel() for stored in self.tensors.values())
 
+    @property
+    def form(self) -> str:
+        """The size of the files and how fractions are stored in them, such as `10.2 MB, float16`."""
+        size = sum(path.stat().st_size for path in self.paths) / 1e6
+        fractions = [each for each in self.tensors.values() if each.is_float]
+        words = ["int8 with a scale for each row"] if any(each.scale for each in fractions) else []
+        kinds = sorted({each.dtype for each in fractions if each.scale is None})
+        words += [
+            kind.replace("BF", "bfloat") if kind.startswith("B") else kind.replace("F", "float") for kind in kinds
+        ]
+        return f"{size:.1f} MB{', ' * bool(words)}{' and '.join(words)}"
+
     def unfit(self, own: dict[str, Tensor]) -> dict[str, str]:
         """Key to what is wrong with it, for every tensor that these weights or `own` lack, or that differs."""
         problems = {key: f"missing {key}" for key in own.keys() - self.tensors.keys()}
@@ -73,9 +102,29 @@ class Weights(AbstractContextManager["Weights"]):
             here, there = tuple(own[key].shape), self.tensors[key]
             if here != there.shape:
                 problems[key] = f"{key} is {there.shape}, the model has {here}"
+            elif there.dtype == "I8" and own[key].is_floating_point() and not there.is_float:
+                problems[key] = f"{key} is in int8 and has no {key + SCALE}"
             elif own[key].is_floating_point() != there.is_float:
                 problems[key] = f"{key} holds {'fractions' if there.is_float else 'whole numbers'}, the model's do not"
         return dict(sorted(problems.items(), key=lambda item: item[1]))
+
+    def get(self, key: str) -> Tensor:
+        """A tensor as it is stored; of one in 8 bits the float32 that it stands for.
+
+        Raises:
+            ValueError: if it can't be read, or its scales hold NaN or infinity.
+        """
+        stored = self.tensors[key]
+        try:
+            value = stored.file.get_tensor(key)
+            scale = stored.scale and stored.scale.file.get_tensor(key + SCALE)
+        except (SafetensorError, OSError, RuntimeError, AttributeError) as error:  # a type that this torch lacks
+            raise ValueError(f"{stored.path} could not be read: {key}: {error}") from None
+        if scale is None:
+            return value
+        if not scale.isfinite().all():
+            raise ValueError(f"{stored.path} holds NaN or infinity in {key + SCALE}; no model works with such weights")
+        return decode(value, scale)
 
     def read(
         self, own: dict[str, Tensor], device: torch.device, dtype: torch.dtype | None
@@ -87,11 +136,7 @@ class Weights(AbstractContextManager["Weights"]):
             ValueError: for one that holds NaN, or infinity in a parameter, or more than its type can.
         """
         for key, slot in own.items():
-            path = self.tensors[key].path
-            try:
-                stored = self.tensors[key].file.get_tensor(key)
-            except (SafetensorError, OSError, RuntimeError, AttributeError) as error:  # a type that this torch lacks
-                raise ValueError(f"{path} could not be read: {key}: {error}") from None
+            path, stored = self.tensors[key].path, self.get(key)
             if not stored.is_floating_point() and stored.dtype != slot.dtype:
                 raise ValueError(f"{path} holds {stored.dtype} in {key}, the model has {slot.dtype}")
             target = dtype if dtype is not None and slot.is_floating_point() else slot.dtype

@@ -8,14 +8,21 @@ import torch
 import typer
 
 from amge.backbones.streams import PICTURE, STREAMS
-from amge.errors import one_line_errors
+from amge.errors import one_line_errors, one_of
 from amge.hub.load import from_pretrained
+from amge.hub.save import StoredAs
 from amge.recipes.st_gcn.recipe import DECODER
 from amge.recipes.st_gcn.recipe import train as train_poses
 from amge.recipes.transm3e_lite.recipe import STAGES
 from amge.recipes.transm3e_lite.recipe import train as train_lite
 from amge.zoo import spec as spec_of
 
+DTYPES: dict[str, StoredAs] = {
+    "float32": torch.float32,
+    "float16": torch.float16,
+    "bfloat16": torch.bfloat16,
+    "int8": "int8",
+}
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Train the shipped models again."
 )
@@ -100,11 +107,13 @@ def ship(
     licence: Annotated[str, typer.Option(help="Of the weights.")],
     threshold: Annotated[float, typer.Option(min=0, max=1, help="From which a region is active.")] = 0.5,
     metrics: Annotated[str, typer.Option(help="Measured ones, as a JSON object.")] = "{}",
+    dtype: Annotated[str, typer.Option(help=f"How weights are stored: {', '.join(DTYPES)}.")] = "float16",
 ) -> None:
-    """Store the weights in half precision, with the metadata that a checkpoint travels with."""
+    """Store the weights, in half precision or 8 bits, with the metadata that a checkpoint travels with."""
     with one_line_errors():
+        stored = DTYPES[one_of("dtype", dtype, DTYPES)]
         trained = from_pretrained(source, tag=tag, licence=licence, threshold=threshold, metrics=json.loads(metrics))
-        trained.save_pretrained(out, dtype=torch.float16)
+        trained.save_pretrained(out, stored)
 
 
 if __name__ == "__main__":

@@ -49,3 +49,15 @@ def test_what_a_user_can_mend_is_one_line(tmp_path):
     ):
         result = run(*arguments)
         assert result.exit_code == 2 and result.stderr.startswith("error: ") and result.stderr.count("\n") == 1
+
+
+def test_what_is_shipped_may_be_in_8_bits(tiny_model, tmp_path):
+    source = tiny_model.save_pretrained(tmp_path / "run")
+    sizes = {}
+    for dtype in ("float32", "float16", "int8"):
+        out = tmp_path / dtype
+        assert run("ship", source, out, "--tag", "x", "--licence", "MIT", "--dtype", dtype).exit_code == 0
+        sizes[dtype] = (out / "model.safetensors").stat().st_size
+    assert sizes["int8"] < 0.75 * sizes["float16"] < 0.5 * sizes["float32"]
+    refused = run("ship", source, tmp_path / "out", "--tag", "x", "--licence", "MIT", "--dtype", "int4")
+    assert refused.exit_code == 2 and "unknown dtype 'int4'" in refused.stderr and "int8" in refused.stderr
