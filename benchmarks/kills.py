@@ -6,8 +6,8 @@ python benchmarks/kills.py --what saving --count 200
 A run dies after a random line of its output and a random while, so that all of it is struck on any machine. After each
 kill every file under a final name is read; logs, to which lines are added, may end in the middle of one. What was
 reported as done has to be there. The run started again has to end as one that nothing disturbed: with the same rows,
-the same weights. `ended first` counts runs that were through before their moment came, `again` is the median of the seconds
-that the second runs took, `whole` those of an undisturbed one.
+the same weights. `ended first` counts runs that were through before their moment came, `again` is the median of the
+seconds that the second runs took, `whole` those of an undisturbed one.
 """
 
 import argparse
