@@ -49,6 +49,8 @@ def one_line_errors() -> Iterator[None]:
     except (ValueError, OSError, ImportError) as error:
         import typer
 
+        if isinstance(error, OSError) and not error.filename and sys.stdout:
+            sys.stdout.flush()  # if that is what is full, `main` says so
         complain(error)
         raise typer.Exit(2) from None
 

@@ -27,6 +27,10 @@ def whole(path: Path) -> Iterator[Path]:
         yield part
         to_disk(part)
         os.replace(part, path)
+    except OSError as error:
+        if error.errno and not error.filename:  # a full disk does not say of which file
+            error.filename = str(path)
+        raise
     finally:
         part.unlink(missing_ok=True)
 

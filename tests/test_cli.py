@@ -1,4 +1,5 @@
 import csv
+import errno
 import io
 import json
 import os
@@ -6,6 +7,7 @@ import pickle
 import re
 import subprocess
 import sys
+import warnings
 from contextlib import suppress
 
 import av
@@ -20,6 +22,7 @@ import amge
 from amge.builder import load
 from amge.cli import app, main
 from amge.errors import reason
+from amge.files import whole
 from amge.muscles import REGION_IDS, REGIONS
 from amge.video.write import write_video
 from amge.viz.bars import bars
@@ -552,6 +555,7 @@ def on_output(stream, monkeypatch, capsys, *arguments):
     monkeypatch.setattr(sys, "argv", ["amge", *map(str, arguments)])
     monkeypatch.setattr(sys, "stdout", stream)
     monkeypatch.setattr(os, "dup2", lambda *_: None)
+    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)  # which `main` changes
     with pytest.raises(SystemExit) as ended:
         main()
     return ended.value.code, capsys.readouterr().err
@@ -573,6 +577,31 @@ def test_output_that_is_full(checkpoint, video, form, monkeypatch, capsys):
     with suppress(OSError), open("/dev/full", "w", encoding="utf-8") as stream:
         code, said = on_output(stream, monkeypatch, capsys, "predict", video, "--model", checkpoint, *form)
     assert code == 2 and re.fullmatch("error: .*No space left on device.*\n", said)
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")
+def test_the_output_is_named_by_commands_that_catch_errors_themselves(monkeypatch, capsys):
+    with suppress(OSError), open("/dev/full", "w", encoding="utf-8") as stream:
+        code, said = on_output(stream, monkeypatch, capsys, "list", "--pretrained")
+    assert code == 2 and re.fullmatch("error: could not write to standard output: No space left on device; .*\n", said)
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")
+def test_errors_that_cannot_be_written_keep_their_exit_code(tmp_path):
+    command = [sys.executable, "-m", "amge.cli", "predict", tmp_path / "none.mp4"]
+    with open("/dev/full", "w") as full:
+        assert subprocess.run(command, stderr=full, timeout=120).returncode == 2
+
+
+def test_a_warning_is_one_line(monkeypatch, capsys):
+    assert on_output(io.TextIOWrapper(io.BytesIO()), monkeypatch, capsys, "--version") == (0, "")
+    assert warnings.formatwarning(UserWarning("two\nlines"), UserWarning, "a.py", 1) == "warning: two lines\n"
+
+
+def test_a_full_disk_names_the_file(tmp_path):
+    with pytest.raises(OSError) as caught, whole(tmp_path / "run.json"):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert reason(caught.value) == f"{tmp_path / 'run.json'}: No space left on device"
 
 
 def test_a_system_s_error_names_its_file_first(tmp_path):

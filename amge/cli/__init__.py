@@ -7,6 +7,8 @@ import importlib
 import io
 import os
 import sys
+import warnings
+from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -17,7 +19,7 @@ from amge.cli.predict import predict
 from amge.cli.publish import publish
 from amge.cli.show import info, list_models, skeletons
 from amge.cli.train import evaluate, train
-from amge.errors import complain, one_line_errors
+from amge.errors import complain, one_line_errors, reason
 from amge.version import __version__
 
 app = typer.Typer(
@@ -63,6 +65,7 @@ app.command()(skeletons)
 
 def main() -> None:
     """The command, on any standard output: characters that it lacks are replaced, and one that is full ends it."""
+    warnings.formatwarning = lambda message, *_, **__: f"warning: {reason(message)}\n"  # type: ignore[arg-type]
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
@@ -76,5 +79,8 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # where what is left goes as the interpreter ends
         if isinstance(error, BrokenPipeError):  # whoever reads has seen enough
             sys.exit(1)
-        complain(OSError(f"could not write to standard output: {error.strerror}; free some space or write elsewhere"))
+        with suppress(OSError):  # standard error is full
+            complain(
+                OSError(f"could not write to standard output: {error.strerror}; free some space or write elsewhere")
+            )
         sys.exit(2)
