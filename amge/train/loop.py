@@ -82,11 +82,12 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         ValueError: if the file is damaged.
     """
     try:
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        found = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        return {name: found[name] for name in ("epoch", "state_dict")}
     except Exception:  # torch raises EOFError, RuntimeError, ValueError, UnpicklingError and more
         raise ValueError(
-            f"{path} is empty or damaged, as after a power cut; delete it, and {path.parent.name} trains from its "
-            "first epoch"
+            f"{path} is empty or damaged, as after a power cut; delete the .ckpt files in {path.parent}, and "
+            f"{path.parent.name} trains from its first epoch"
         ) from None
 
 

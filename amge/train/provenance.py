@@ -120,14 +120,16 @@ def claim(folder: Path, config: dict[str, Any], data: str, start: bool = True) -
     if path.exists():
         remedy = "delete it to go on in this folder with the same config and data, or take another folder"
         known = read_json(path, remedy)
-        if not isinstance(known, dict) or not {"config", "data", "starts"} <= known.keys():
-            raise ValueError(f"{path} is not what a run writes; {remedy}")
-        starts = known["starts"]
-        before, now = ({**each, "data": [without_root(s) for s in each["data"]]} for each in (known["config"], config))
+        try:
+            starts = [*known["starts"]]
+            before, now = ({**c, "data": [without_root(s) for s in c["data"]]} for c in (known["config"], config))
+            there = known["data"]
+        except (TypeError, KeyError, AttributeError):
+            raise ValueError(f"{path} is not what a run writes; {remedy}") from None
         defaults = {each.name: each.default for each in dataclasses.fields(TrainConfig)}
         before = {name: before.get(name, defaults.get(name)) for name in before | now}  # an older version wrote fewer
         changed = sorted(name for name in before | now if name not in FREE and before.get(name) != now.get(name))
-        changed += ["data"] * (known["data"] != data and "data" not in changed)
+        changed += ["data"] * (there != data and "data" not in changed)
         if changed:
             values = [f"{name} ({before.get(name)!r:.60} there, {now.get(name)!r:.60} here)" for name in changed]
             raise ValueError(

@@ -181,7 +181,10 @@ class Run:
         config, folder = self.config, self.out / name
         if (folder / CONFIG).exists():  # the last file that is written
             self.say(f"{name}: done, taken from {folder}")
-            return from_pretrained(folder)
+            try:
+                return from_pretrained(folder)
+            except ValueError as error:
+                raise ValueError(f"{error}; delete {folder / CONFIG}, and {name} is written again") from None
         L.seed_everything(config.seed, verbose=False)
         model, init, came = assemble(spec), config.init, []
         if init and (start is None or init not in NETWORKS):

@@ -30,6 +30,7 @@ from amge.files import alone
 from amge.metrics import mean_average_precision
 from amge.recipes.presets import PRESETS, preset
 from amge.train.config import TrainConfig
+from amge.train.loop import read_checkpoint
 from amge.train.run import read_data, tokens_alone, train
 
 SPEC = {
@@ -135,14 +136,40 @@ def test_a_checkpoint_cut_off_by_a_power_cut_is_named(trained, clips, tmp_path, 
     (out / "student" / "config.json").unlink()
     last = out / "student" / "last.ckpt"
     os.truncate(last, int(last.stat().st_size * left))
-    with pytest.raises(ValueError, match=re.escape(f"{last} is empty or damaged") + ".*delete it, and student trains"):
+    with pytest.raises(
+        ValueError,
+        match=re.escape(f"{last} is empty or damaged") + ".*delete the .ckpt files in .*, and student trains",
+    ):
         train(config(clips), out)
     last.unlink()
     train(config(clips), out)
     assert (out / "student" / "config.json").exists()
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"config": {}}'])
+def test_what_torch_reads_but_no_run_wrote_is_no_checkpoint(tmp_path):
+    torch.save({"a": 1}, tmp_path / "last.ckpt")
+    with pytest.raises(ValueError, match=r"last\.ckpt is empty or damaged"):
+        read_checkpoint(tmp_path / "last.ckpt")
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
+def test_a_damaged_model_of_a_stage_that_is_done_is_written_again(trained, clips, tmp_path, name):
+    import shutil
+
+    out = shutil.copytree(trained[0], tmp_path / "run")
+    (out / "student" / name).write_bytes(b"")
+    remedy = f"{name}.*; delete {re.escape(str(out / 'student' / 'config.json'))}, and student is written again"
+    with pytest.raises(ValueError, match=remedy):
+        train(config(clips), out)
+    (out / "student" / "config.json").unlink()
+    train(config(clips), out)
+    amge.from_pretrained(out / "student")
+
+
+ODD_RUNS = '{"config": 3, "data": "x", "starts": []}', '{"config": {}, "data": "x", "starts": []}'
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"config": {}}', *ODD_RUNS])
 def test_a_damaged_run_json_is_named(trained, clips, tmp_path, content):
     (tmp_path / "run.json").write_text(content)
     with pytest.raises(ValueError, match=re.escape(str(tmp_path / "run.json")) + ".* delete it to go on"):
