@@ -1,14 +1,13 @@
 """Activated-muscle-group estimation: from a video of a moving person to the muscle regions at work.
 
-    model = amge.build("transm3e-lite", pretrained=True)
-    model.predict("squat.mp4")  # a mapping, {"quadriceps": 0.97, ...}, with .active, .verdict and more
+    amge.build("transm3e-lite", pretrained=True).predict("squat.mp4")  # {"quadriceps": 0.97, ...}, .active, .verdict
 
 Models    build, from_pretrained, list_models, list_pretrained, MuscleModel
 Specs     spec, ModelSpec, assemble, distillation, teacher_spec
 Your own  register, register_model, register_pretrained, Pretrained, TokenBank
 Parts     muscles, backbones, fusion, distill, heads, layers
 Input     video, skeleton, synthetic, data
-Use       hub, convert, bulk, viz, train, recipes, evaluate, paper
+Use       hub, convert, bulk, viz, train, recipes, evaluate, calibrate, paper
 """
 
 import sys as _sys
@@ -41,7 +40,7 @@ _MODULES = (
     *("backbones", "fusion", "distill", "heads", "layers"),
     *("video", "skeleton", "synthetic", "data"),
     *("hub", "convert", "bulk", "viz"),
-    *("train", "recipes", "evaluate", "paper"),
+    *("train", "recipes", "evaluate", "calibrate", "paper"),
 )
 
 
@@ -53,6 +52,7 @@ def __dir__() -> list[str]:
 if TYPE_CHECKING:
     from amge import backbones as backbones
     from amge import bulk as bulk
+    from amge import calibrate as calibrate
     from amge import convert as convert
     from amge import data as data
     from amge import distill as distill

@@ -8,6 +8,7 @@ import torch
 from amge.assemble import assemble
 from amge.devices import device_of
 from amge.errors import one_of
+from amge.hub.files import Files, locate
 from amge.hub.load import from_pretrained, spec_of
 from amge.hub.load import load as load_checkpoint
 from amge.hub.published import find, is_name
@@ -88,6 +89,11 @@ def build(
 
         start_from_imagenet(model.backbone)
     return model if device is None and dtype is None else model.to(device, dtype)
+
+
+def files_of(model: str) -> Files:
+    """The files of trained weights, by name, folder or repository; `ValueError` if there are none."""
+    return find(model, True) if is_name(model) else locate(model)
 
 
 def load(model: str, device: str | torch.device | None = None) -> Any:

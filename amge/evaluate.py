@@ -5,7 +5,7 @@ Shapes: `n` samples, `K` regions.
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,22 @@ import numpy as np
 import torch
 from rich.table import Table
 
+from amge.calibrate import Calibration, calibrate, probabilities, thresholds
 from amge.data.batch import collate, inputs, mean_of_views
 from amge.data.clips import Clips
 from amge.data.sample import SPLITS, Sample
 from amge.files import whole
-from amge.metrics import FEW, average_precisions, bootstrap, calibration, f1_scores, mean_average_precision
+from amge.metrics import (
+    FEW,
+    average_precisions,
+    bootstrap,
+    expected_calibration_error,
+    f1_scores,
+    mean_average_precision,
+)
 from amge.model import MuscleModel
+from amge.prediction import Threshold, check_threshold, threshold_of
+from amge.spec import ModelSpec
 from amge.video.flow_cache import FlowCache
 
 RESAMPLES = 500
@@ -36,6 +46,10 @@ class Predictions:
     """float32 `(n, K)`, the mean over the views of each."""
     broken: dict[str, str]
     """Samples that could not be read, and why; these have no row."""
+    logits: np.ndarray = field(default_factory=lambda: np.empty((0, 0), np.float32))
+    """float32 `(R, K)`, of each view."""
+    row: np.ndarray = field(default_factory=lambda: np.empty(0, int))
+    """`(R,)`: to which row of the others a view belongs."""
 
     def of_split(self, split: str) -> tuple[np.ndarray, np.ndarray]:
         """Targets and probabilities of one split."""
@@ -81,6 +95,7 @@ def predictions(
     device = device or home
     model.eval().to(device)
     rows: list[np.ndarray] = []
+    views_of: list[tuple[np.ndarray, np.ndarray]] = []
     order: list[int] = []
     broken: dict[str, str] = {}
     loader = DataLoader(clips, batch_size, num_workers=workers, collate_fn=collate)
@@ -90,8 +105,9 @@ def predictions(
             continue
         given = {k: v.to(device) if isinstance(v, torch.Tensor) else v for k, v in batch.items()}
         logits = model(inputs(given, spec).to(like.dtype)).float()
-        each = logits.sigmoid() if spec.activation == "sigmoid" else logits.softmax(dim=-1)
-        rows.append(mean_of_views(each, given["sample"], len(batch["target"])).cpu().numpy())
+        each = mean_of_views(model.probabilities(logits), given["sample"], len(batch["target"]))
+        rows.append(each.cpu().numpy())
+        views_of.append((logits.cpu().numpy(), len(order) + batch["sample"].numpy()))
         order += batch["index"].tolist()
     model.to(home)
     for part in training:
@@ -100,28 +116,62 @@ def predictions(
         name, reason = next(iter(broken.items()))
         raise ValueError(f"none of the {len(samples)} videos can be read, such as {name}: {reason}")
     return Predictions(
-        spec.labels, [clips.samples[i] for i in order], clips.targets[order], np.concatenate(rows), broken
+        spec.labels,
+        [clips.samples[i] for i in order],
+        clips.targets[order],
+        np.concatenate(rows),
+        broken,
+        *map(np.concatenate, zip(*views_of, strict=True)),
     )
 
 
-def report(found: Predictions, threshold: float, resamples: int = RESAMPLES) -> dict[str, Any]:
+def calibrated(spec: ModelSpec, found: Predictions) -> tuple[dict[str, Any], dict[str, tuple[float, float, float]]]:
+    """The fields `temperature` and `threshold` of a model's spec as `amge.calibrate` chooses them, each label with a
+    threshold of its own, and `before` and `after` on the same samples: expected calibration error, F1 micro and macro,
+    in 0..1.
+
+    Args:
+        spec: of the model; with softmax it keeps its temperature, which is 1.
+        found: its predictions on validation data.
+
+    Raises:
+        ValueError: if no label occurs.
+    """
+    chosen, after = Calibration(1.0, thresholds(found.targets, found.probabilities)), found.probabilities
+    if spec.activation == "sigmoid":
+        chosen = calibrate(found.targets, found.logits, found.row)
+        after = probabilities(found.logits, chosen.temperature, found.row)
+    own = dict(zip(found.labels, chosen.thresholds.tolist(), strict=True))
+    figures = {}
+    for name, scores, threshold in (("before", found.probabilities, spec.threshold), ("after", after, own)):
+        f1 = f1_scores(found.targets, scores, _limits(threshold, found.labels))
+        figures[name] = expected_calibration_error(found.targets, scores), f1["micro"], f1["macro"]
+    return {"temperature": chosen.temperature, "threshold": own}, figures
+
+
+def _limits(threshold: Threshold, labels: Sequence[str]) -> np.ndarray:
+    """`(K,)`."""
+    return np.array([threshold_of(threshold, label) for label in labels])
+
+
+def report(found: Predictions, threshold: Threshold, resamples: int = RESAMPLES) -> dict[str, Any]:
     """Figures by split, plain values: mAP in percent with its bootstrap interval (`few`: it is of too few samples to be
-    trusted), average precision of each region
-    (None where it does not occur), F1 at the threshold, calibration error; and the means `val_a` and `test_a` of seen
-    and unseen.
+    trusted), average precision of each region (None where it does not occur), F1 at the threshold, expected calibration
+    error; and the means `val_a` and `test_a` of seen and unseen.
 
     Args:
         found: predictions.
         threshold: from which a region counts as active.
         resamples: of the bootstrap.
     """
+    limits = _limits(threshold, found.labels)
     splits: dict[str, Any] = {}
     for split in SPLITS:
         targets, probabilities = found.of_split(split)
         if not len(targets) or not targets.any():
             continue
         precisions = average_precisions(targets, probabilities)
-        f1 = f1_scores(targets, probabilities, threshold)
+        f1 = f1_scores(targets, probabilities, limits)
         splits[split] = {
             "samples": len(targets),
             "mAP": round(100 * mean_average_precision(targets, probabilities), 2),
@@ -129,7 +179,7 @@ def report(found: Predictions, threshold: float, resamples: int = RESAMPLES) -> 
             "few": len(targets) < FEW,
             "f1_micro": round(100 * f1["micro"], 2),
             "f1_macro": round(100 * f1["macro"], 2),
-            "calibration_error": round(calibration(targets, probabilities)[1], 4),
+            "calibration_error": round(expected_calibration_error(targets, probabilities), 4),
             "AP": {
                 label: None if np.isnan(ap) else round(100 * float(ap), 2)
                 for label, ap in zip(found.labels, precisions, strict=True)
@@ -204,7 +254,7 @@ def evaluate(
     views: int = 5,
     batch_size: int = 8,
     workers: int = 0,
-    threshold: float | None = None,
+    threshold: Threshold | None = None,
     resamples: int = RESAMPLES,
     device: str | torch.device | None = None,
     flow: FlowCache | None = None,
@@ -230,9 +280,9 @@ def evaluate(
         ValueError: if there are no samples, they do not fit the model, or none can be read.
     """
     spec: Any = model.spec
-    limit = spec.threshold if threshold is None else threshold
-    if views < 1 or resamples < 1 or not 0 <= limit <= 1:
-        raise ValueError(f"expected views and resamples from 1, threshold in 0..1; got {views}, {resamples}, {limit}")
+    limit = check_threshold(spec.threshold if threshold is None else threshold, spec.labels)
+    if views < 1 or resamples < 1:
+        raise ValueError(f"expected views and resamples from 1, got {views} and {resamples}")
     found = predictions(model, samples, views, batch_size, workers, device, flow)
     figures = report(found, limit, resamples)
     figures = {"model": spec.name, "views": views, **figures}

@@ -55,6 +55,30 @@ def to_disk(path: Path) -> None:
         os.fsync(file.fileno())
 
 
+def check_new(folder: Path) -> None:
+    """`ValueError` unless a folder is still to be made, or empty."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ValueError(f"{folder} exists already; name a new folder")
+
+
+@contextmanager
+def whole_folder(folder: Path) -> Iterator[Path]:
+    """An empty folder beside `folder` to write into: it becomes `folder` at the end of the block, or goes after an
+    error.
+
+    Raises:
+        ValueError: if there is something at `folder` already.
+    """
+    folder = folder.resolve()
+    check_new(folder)
+    with scratch(folder) as part:
+        (part / "whole").mkdir()
+        yield part / "whole"
+        if folder.exists():
+            folder.rmdir()
+        (part / "whole").rename(folder)
+
+
 def digest(path: Path, algorithm: str = "sha256", prefix: bytes = b"") -> str:
     """The hash of a file, after a prefix, in hexadecimal digits."""
     found = hashlib.new(algorithm, prefix)

@@ -106,9 +106,9 @@ def _precisions_of_draws(target: np.ndarray, score: np.ndarray, times: np.ndarra
     return (precision * np.diff(recall, prepend=0.0, axis=1)).sum(axis=1)
 
 
-def f1_scores(targets: np.ndarray, probabilities: np.ndarray, threshold: float) -> dict[str, float]:
+def f1_scores(targets: np.ndarray, probabilities: np.ndarray, threshold: float | np.ndarray) -> dict[str, float]:
     """`micro`, over all decisions, and `macro`, the mean over the regions that occur, in 0..1; a region counts as
-    active from the threshold on."""
+    active from the threshold on, which is one for all or `(K,)`."""
     from sklearn.metrics import f1_score
 
     targets, probabilities = check(targets, probabilities)
@@ -120,7 +120,7 @@ def f1_scores(targets: np.ndarray, probabilities: np.ndarray, threshold: float) 
     }
 
 
-def calibration(targets: np.ndarray, probabilities: np.ndarray, bins: int = 10) -> tuple[np.ndarray, float]:
+def calibration(targets: np.ndarray, probabilities: np.ndarray, bins: int = 15) -> tuple[np.ndarray, float]:
     """How often what is called probable is true, over all regions together.
 
     Args:
@@ -130,7 +130,7 @@ def calibration(targets: np.ndarray, probabilities: np.ndarray, bins: int = 10) 
 
     Returns:
         `(bins, 3)`: of each part the mean probability, the share that is true and the count, NaN where it is empty; and
-        the expected calibration error: the mean distance of the first two, weighted by the third.
+        the mean distance of the first two, weighted by the third.
 
     Raises:
         ValueError: if they do not fit one another, or lie outside 0..1.
@@ -145,3 +145,13 @@ def calibration(targets: np.ndarray, probabilities: np.ndarray, bins: int = 10) 
         true = np.bincount(place, targets.ravel(), bins) / count
     error = np.nansum(np.abs(said - true) * count) / count.sum()
     return np.stack([said, true, count], axis=1), float(error)
+
+
+def expected_calibration_error(targets: np.ndarray, probabilities: np.ndarray, bins: int = 15) -> float:
+    """How far what is said is from what is true, 0..1: the mean over `bins` equal parts of 0..1, by their counts, of
+    the distance of mean probability and share that is true, over all regions together (Guo et al., 2017).
+
+    Raises:
+        ValueError: as `calibration`.
+    """
+    return calibration(targets, probabilities, bins)[1]

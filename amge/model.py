@@ -21,7 +21,16 @@ from amge.inputs import Input, Source, inputs
 from amge.labels import move, rows_of, take
 from amge.layers.checkpointing import set_grad_checkpointing
 from amge.layers.module import Module
-from amge.prediction import Prediction, WindowPrediction, by_prominence, check_threshold, light, of_windows
+from amge.prediction import (
+    Prediction,
+    Threshold,
+    WindowPrediction,
+    by_prominence,
+    check_threshold,
+    in_words,
+    light,
+    of_windows,
+)
 from amge.registry import make_head
 from amge.results import Features, InputSpec, Signals
 from amge.spec import ModelSpec, SpecFields, class_names
@@ -113,6 +122,11 @@ class MuscleModel(Module):
         """Features to logits `(B, K)`."""
         return self.head(features.fused)
 
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """Logits `(..., K)` to probabilities, by the temperature and the activation of the spec."""
+        spec = self._spec()
+        return (logits / spec.temperature).sigmoid() if spec.activation == "sigmoid" else logits.softmax(dim=-1)
+
     def forward_signals(self, clip: Tensor) -> Signals:
         """A clip `(B, 3, T, H, W)` to what a training loss compares; a head with branches has the methods `branches`
         (tokens to the logits of each) and `merge` (those to the logits of the model)."""
@@ -165,7 +179,7 @@ class MuscleModel(Module):
             num_classes: `K`.
             labels: what each logit stands for; default `class_0`, `class_1`, ... The model's spec takes them, and drops
                 tag and metrics, which were those of the old classes.
-            keep: whether labels that both heads have keep their rows, by name.
+            keep: whether labels that both heads have keep their rows, by name, and the model its temperature.
 
         Raises:
             ValueError: if there is not one label for each class, the head can't have so many, or the model was put
@@ -177,7 +191,8 @@ class MuscleModel(Module):
         labels = names if labels is None else tuple(labels)
         if len(labels) != num_classes:
             raise ValueError(f"{num_classes} classes need as many labels, got {len(labels)}")
-        spec = self._spec().untrained().replace(labels=labels, licence=self._spec().licence)
+        temperature = self._spec().temperature if keep else 1.0
+        spec = self._spec().untrained().replace(labels=labels, licence=self._spec().licence, temperature=temperature)
         like = self._like()
         head = make_head(spec, self.backbone, self.fusion)
         rows = rows_of(self, self._spec().labels)
@@ -235,7 +250,7 @@ class MuscleModel(Module):
         source: Source,
         pose: "str | PoseEstimator | None" = None,
         fps: float | None = None,
-        threshold: float | None = None,
+        threshold: Threshold | None = None,
     ) -> Prediction: ...
 
     @overload
@@ -244,7 +259,7 @@ class MuscleModel(Module):
         source: "list[Source] | tuple[Source, ...]",
         pose: "str | PoseEstimator | None" = None,
         fps: float | None = None,
-        threshold: float | None = None,
+        threshold: Threshold | None = None,
     ) -> list[Prediction]: ...
 
     def predict(
@@ -252,7 +267,7 @@ class MuscleModel(Module):
         source: "Source | list[Source] | tuple[Source, ...]",
         pose: "str | PoseEstimator | None" = None,
         fps: float | None = None,
-        threshold: float | None = None,
+        threshold: Threshold | None = None,
     ) -> "Prediction | list[Prediction]":
         """Region to probability, the mean over the windows of a long video in which somebody is seen, and what to think
         of it; of the main person, in a skeleton model.
@@ -262,7 +277,8 @@ class MuscleModel(Module):
                 `(B, 3, T, H, W)` or `(3, T, H, W)`, or normalised skeletons `(B, P, T, V, A)`. Or a list of these.
             pose: as for `preprocess`.
             fps: as for `preprocess`.
-            threshold: from which probability a region is active; default: the spec's.
+            threshold: from which probability a region is active, for all of them or by name one for each; default: the
+                spec's.
 
         Returns:
             a mapping, with `verdict`, `active` and more; for a list of sources a list.
@@ -274,7 +290,7 @@ class MuscleModel(Module):
         if isinstance(source, list | tuple):
             return [self.predict(each, pose, fps, threshold) for each in source]
         spec = self._spec()
-        limit = check_threshold(spec.threshold if threshold is None else threshold)
+        limit = check_threshold(spec.threshold if threshold is None else threshold, spec.labels)
         ready = isinstance(source, Tensor) and source.is_floating_point()
         if isinstance(source, Tensor) and ready and (source.ndim == 5 or spec.modality != "skeleton"):
             windows = self._answers(source if source.ndim == 5 else source[None])
@@ -401,7 +417,7 @@ class MuscleModel(Module):
             raise ValueError(
                 f"{spec.name} gave logits that are not finite; its weights or the clip hold NaN or infinity"
             )
-        rows = (logits.sigmoid() if spec.activation == "sigmoid" else logits.softmax(dim=-1)).cpu().tolist()
+        rows = self.probabilities(logits).cpu().tolist()
         window = window or WindowPrediction(0.0, 0.0, {}, None)
         known, doubts = self._evidence(window), () if self.trained else ("the model is untrained",)
         answers = []
@@ -459,7 +475,7 @@ class MuscleModel(Module):
                 f"MuscleModel {spec.name}, {'trained' if self.trained else 'untrained'}",
                 f"  parameters  {parameters:.1f} M",
                 f"  input       {seen}, {' and '.join(spec.modalities)}, {tuple(self.input_spec.shape)}",
-                f"  labels      {len(labels)}: {listed}; active from {spec.threshold}",
+                f"  labels      {len(labels)}: {listed}; active from {in_words(spec.threshold)}",
                 f"  parts       {', '.join(parts)}{', person' if self.person else ''}",
             )
         )

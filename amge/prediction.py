@@ -4,13 +4,14 @@ import html
 import json
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from amge.errors import one_of
 from amge.evidence import Evidence, Verdict, judge
 from amge.muscles import REGIONS
 
@@ -24,6 +25,8 @@ NAMES = {region.id: region.name for region in REGIONS}
 """For people to read."""
 ROUNDED = 4
 """Digits of a probability in text."""
+Threshold = float | Mapping[str, float]
+"""From which probability on a label is active: one for all, or by name its own for each."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,7 @@ class WindowPrediction:
     reasons: tuple[str, ...] = ()
     """For doubt, in words."""
 
-    def active(self, threshold: float) -> list[str]:
+    def active(self, threshold: Threshold) -> list[str]:
         """Regions from the threshold up, most likely first."""
         return reaching(self.probabilities, threshold)
 
@@ -79,15 +82,42 @@ class WindowPrediction:
         return replace(self, probabilities=probabilities, evidence=evidence, verdict=verdict, reasons=reasons)
 
 
-def check_threshold(threshold: float) -> float:
-    """A threshold as a plain number; `ValueError` unless it lies in 0..1."""
+def check_threshold(threshold: Threshold, labels: Iterable[str]) -> Threshold:
+    """A threshold as a plain number, or as one for each of the labels in their order.
+
+    Raises:
+        ValueError: if one does not lie in 0..1, is of another label, or missing.
+    """
+    if not isinstance(threshold, Mapping):
+        return _share("threshold", threshold)
+    labels = dict.fromkeys(labels)
+    if other := [name for name in threshold if name not in labels]:
+        one_of("label with a threshold", other[0], labels)
+    if missing := [name for name in labels if name not in threshold]:
+        raise ValueError(f"no threshold for {missing[0]!r}; give one number for all labels, or one for each")
+    return {name: _share(f"the threshold of {name!r}", threshold[name]) for name in labels}
+
+
+def _share(what: str, value: Any) -> float:
     try:
-        found = float(threshold)
-    except (TypeError, ValueError):
+        found = -1.0 if isinstance(value, bool | str) else float(value)
+    except (TypeError, ValueError, OverflowError):
         found = -1.0
     if not 0 <= found <= 1:
-        raise ValueError(f"threshold must lie in 0..1, got {threshold!r}")
+        raise ValueError(f"{what} must lie in 0..1, got {value!r}")
     return found
+
+
+def threshold_of(threshold: Threshold, label: str) -> float:
+    """That of one label."""
+    return threshold[label] if isinstance(threshold, Mapping) else threshold
+
+
+def in_words(threshold: Threshold) -> str:
+    """A threshold for people: `0.5`; `0.21 to 0.48, each label its own`."""
+    values = set(threshold.values()) if isinstance(threshold, Mapping) else {threshold}
+    low, high = min(values), max(values)
+    return f"{low:g}" if low == high else f"{low:g} to {high:g}, each label its own"
 
 
 def ranked(probabilities: Mapping[str, float | None]) -> list[tuple[str, float]]:
@@ -95,9 +125,9 @@ def ranked(probabilities: Mapping[str, float | None]) -> list[tuple[str, float]]
     return sorted(((name, p) for name, p in probabilities.items() if p is not None), key=lambda item: -item[1])
 
 
-def reaching(probabilities: Mapping[str, float | None], threshold: float) -> list[str]:
+def reaching(probabilities: Mapping[str, float | None], threshold: Threshold) -> list[str]:
     """Regions from the threshold up, most likely first."""
-    return [name for name, p in ranked(probabilities) if p >= threshold]
+    return [name for name, p in ranked(probabilities) if p >= threshold_of(threshold, name)]
 
 
 def light(window: WindowPrediction) -> WindowPrediction:
@@ -128,8 +158,8 @@ class Prediction(Mapping[str, "float | None"]):
 
     probabilities: Mapping[str, float | None]
     """In the order of the model's labels."""
-    threshold: float
-    """From which a region is active."""
+    threshold: Threshold
+    """From which a region is active; one for all, or by name each region's own."""
     windows: tuple[WindowPrediction, ...]
     """In order of time, without their pictures."""
     model: str
@@ -168,13 +198,13 @@ class Prediction(Mapping[str, "float | None"]):
         """The most likely regions with their probabilities; none where nobody is seen."""
         return ranked(self.probabilities)[:count]
 
-    def with_threshold(self, threshold: float) -> "Prediction":
-        """The same with another threshold.
+    def with_threshold(self, threshold: Threshold) -> "Prediction":
+        """The same with another threshold, for all regions or by name one for each.
 
         Raises:
-            ValueError: unless it lies in 0..1.
+            ValueError: unless it lies in 0..1, or if one is missing.
         """
-        check_threshold(threshold)
+        threshold = check_threshold(threshold, self.probabilities)
         others = tuple(other.with_threshold(threshold) for other in self.others)
         return replace(self, threshold=threshold, others=others)
 
@@ -221,7 +251,7 @@ class Prediction(Mapping[str, "float | None"]):
                         "end": round(window.end, 3),
                         "region": region,
                         "probability": None if p is None else round(p, ROUNDED),
-                        "active": int(p is not None and p >= self.threshold),
+                        "active": int(p is not None and p >= threshold_of(self.threshold, region)),
                         "person": window.person,
                         "verdict": window.verdict,
                     }
@@ -268,7 +298,7 @@ class Prediction(Mapping[str, "float | None"]):
         lines = [f"Prediction of {self.title} by {self.model}"]
         lines.append(f"verdict: {self.verdict}{''.join(f'; {reason}' for reason in self.reasons)}")
         if self.verdict != "nobody":
-            lines.append(f"active from {self.threshold}: {', '.join(self.active) or 'none'}")
+            lines.append(f"active from {in_words(self.threshold)}: {', '.join(self.active) or 'none'}")
             lines.append(f"top: {known}")
         if len(self.windows) > 1 or self.others:
             others = f", {len(self.others)} more person(s)" if self.others else ""
@@ -278,7 +308,7 @@ class Prediction(Mapping[str, "float | None"]):
     def _repr_html_(self) -> str:
         said = "; ".join((self.verdict, *self.reasons))
         rows = "".join(
-            f"<tr style='opacity:{1 if p >= self.threshold else 0.45}'><td>{html.escape(name)}</td>"
+            f"<tr style='opacity:{1 if p >= threshold_of(self.threshold, name) else 0.45}'><td>{html.escape(name)}</td>"
             f"<td>{html.escape(NAMES.get(name, ''))}</td>"
             f"<td><div style='background:#2a9d5c;height:0.8em;width:{120 * p:.0f}px'></div></td><td>{p:.2f}</td></tr>"
             for name, p in ranked(self.probabilities)
@@ -291,7 +321,11 @@ def _rounded(values: Mapping[str, float | None]) -> dict[str, float | None]:
 
 
 def of_windows(
-    windows: Sequence[WindowPrediction], labels: Sequence[str], threshold: float, model: str, source: str | None = None
+    windows: Sequence[WindowPrediction],
+    labels: Sequence[str],
+    threshold: Threshold,
+    model: str,
+    source: str | None = None,
 ) -> Prediction:
     """The means over the windows in which somebody is seen: of the main person, with those of the others."""
     predictions = []

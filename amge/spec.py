@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from amge.errors import one_of
 from amge.evidence import LIMITS
 from amge.muscles import REGION_IDS
+from amge.prediction import Threshold, check_threshold
 from amge.video.modality import MODALITIES
 from amge.video.preprocess import CROPS
 from amge.video.sampling import SAMPLINGS
@@ -24,8 +25,10 @@ ACTIVATIONS = tuple(THRESHOLDS)
 ABOUT = ("metrics", "provenance", "imports")
 """Fields that say something of weights, each a mapping."""
 MAPPINGS = (*ABOUT, "evidence")
-UNMEASURED = (*MAPPINGS, "person_head", "arch", "tag", "licence", "threshold", "distill", "distill_args", "pairing")
-"""Fields on which no metric depends: average precision knows no threshold."""
+DECIDING = ("threshold", "temperature")
+"""Fields that turn logits into what is active."""
+UNMEASURED = (*MAPPINGS, *DECIDING, "person_head", "arch", "tag", "licence", "distill", "distill_args", "pairing")
+"""Fields on which no metric depends: average precision knows no threshold, and one temperature keeps the order."""
 PAIRINGS = (1, 2, 3, 4)
 """Cases of Table 13."""
 MOST = 10_000
@@ -109,7 +112,8 @@ class SpecFields(TypedDict, total=False):
     pairing: int
     labels: tuple[str, ...] | list[str]
     activation: str
-    threshold: float
+    threshold: Threshold
+    temperature: float
     modality: str
     frames: int
     size: int
@@ -170,8 +174,12 @@ class ModelSpec:
     labels: tuple[str, ...] = REGION_IDS
     """What each logit stands for, in order."""
     activation: str = "sigmoid"
-    threshold: float = 0.5
-    """Probability from which a label counts as active."""
+    threshold: Threshold = 0.5
+    """Probability from which a label counts as active: one for all, or by name a label's own; those that are left out
+    have that of `THRESHOLDS`."""
+    temperature: float = 1.0
+    """What logits are divided by before the sigmoid, so that probabilities are as often right as they say;
+    `amge.calibrate` finds it."""
     modality: str = "rgb"
     """What the model sees, the major modality: `rgb`, `rgb_diff`, `flow` or `skeleton`."""
     frames: int = 8
@@ -244,8 +252,14 @@ class ModelSpec:
                 raise ValueError(f"{name} must be a tuple of names, got {names!r}")
         if not self.labels or len(set(self.labels)) != len(self.labels):
             raise ValueError("labels must be distinct names, at least one")
-        if not is_number(self.threshold) or not 0 <= self.threshold <= 1:
-            raise ValueError(f"threshold must lie in 0..1, got {self.threshold}")
+        given = self.threshold
+        if isinstance(given, Mapping):
+            given = {**dict.fromkeys(self.labels, THRESHOLDS[self.activation]), **given}
+        object.__setattr__(self, "threshold", check_threshold(given, self.labels))
+        if not is_number(self.temperature, 0):
+            raise ValueError(f"temperature must be a number over 0, got {self.temperature!r}")
+        if self.activation != "sigmoid" and self.temperature != 1:
+            raise ValueError(f"a temperature is of sigmoids, got {self.temperature} for {self.activation!r}")
         for name in (f.name for f in dataclasses.fields(self) if f.name.endswith("_args") or f.name in MAPPINGS):
             if not isinstance(getattr(self, name), Mapping):
                 raise ValueError(f"{name} must map names to values, got {getattr(self, name)!r}")
@@ -288,7 +302,9 @@ class ModelSpec:
 
     def untrained(self) -> "ModelSpec":
         """A copy without what is true of trained weights alone."""
-        return dataclasses.replace(self, tag=None, licence=None, metrics={}, provenance={}, person_head=False)
+        return dataclasses.replace(
+            self, tag=None, licence=None, metrics={}, provenance={}, person_head=False, temperature=1.0
+        )
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -297,7 +313,8 @@ class ModelSpec:
 
     def replace(self, **overrides: "Unpack[SpecFields]") -> "ModelSpec":
         """A copy with other values. Arguments go with their part: another part starts from none unless they are given,
-        and another activation from a threshold of its own. Limits of `evidence` are added to those that are there.
+        and another activation from a threshold of its own and no temperature. Limits of `evidence` and thresholds by
+        name are added to those that are there. Thresholds go with their labels, new labels have that of `THRESHOLDS`.
         Tokens for a model without a bank give it one. Metrics go, unless they are given too, where something else
         changes than what is said of the model or how it learns.
 
@@ -312,17 +329,27 @@ class ModelSpec:
             for part, value in overrides.items()
             if f"{part}_args" in fields and value != getattr(self, part)
         }
-        activation = overrides.get("activation", self.activation)
-        if activation != self.activation:
-            fresh["threshold"] = THRESHOLDS.get(activation, self.threshold)
+        if overrides.get("activation", self.activation) != self.activation:
+            fresh["temperature"] = 1.0
         if any(name not in UNMEASURED and value != getattr(self, name) for name, value in overrides.items()):
             fresh["metrics"] = {}
         if isinstance(overrides.get("evidence"), Mapping):
             fresh["evidence"] = {**self.evidence, **overrides.pop("evidence")}
         if "tokens" in overrides and not self.banks:
             fresh["banks"] = ("main",)
-        fresh.update(overrides)
-        return dataclasses.replace(self, **fresh)
+        return dataclasses.replace(self, **{**fresh, **overrides, "threshold": self._threshold(overrides)})
+
+    def _threshold(self, changes: Mapping[str, Any]) -> Any:
+        """The threshold after changes: each label's own goes with it, those that are given by name are added."""
+        activation, labels = changes.get("activation", self.activation), changes.get("labels", self.labels)
+        there = self.threshold if activation == self.activation else THRESHOLDS.get(activation, self.threshold)
+        given = changes.get("threshold", there)
+        if not isinstance(given, Mapping):
+            return given
+        known = dict.fromkeys(n for n in labels if isinstance(n, str)) if isinstance(labels, (list, tuple)) else {}
+        before = there if isinstance(there, Mapping) else dict.fromkeys(known, there)
+        kept = {name: value for name, value in before.items() if name in known}
+        return kept if given is there else {**kept, **given}
 
     def to_json(self) -> str:
         return json.dumps(dataclasses.asdict(self), indent=2) + "\n"

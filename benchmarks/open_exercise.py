@@ -33,8 +33,7 @@ def evaluate(model: amge.MuscleModel, data: str | Path, split: str) -> float:
     exercises = load(data, split)
     with torch.inference_mode():  # a verdict has no say
         logits = [model(as_clip(model, given(model, exercise)))[0] for exercise in exercises]
-    softmax = model.spec.activation == "softmax"
-    scores = [(each.softmax(dim=0) if softmax else each.sigmoid()).tolist() for each in logits]
+    scores = [model.probabilities(each).tolist() for each in logits]
     return 100 * mean_average_precision(np.stack([e.target for e in exercises]), np.array(scores))
 
 

@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 ROOMS = (
-    *("version", "errors", "files", "devices", "results", "metrics", "layers", "tokens", "labels"),
+    *("version", "errors", "files", "devices", "results", "metrics", "calibrate", "layers", "tokens", "labels"),
     *("muscles", "heads", "video", "skeleton", "viz", "evidence", "prediction", "spec", "synthetic"),
     *("backbones", "fusion", "distill", "registry", "inputs", "model", "assemble"),
     *("hub", "zoo", "convert", "builder", "data", "paper"),

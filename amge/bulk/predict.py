@@ -14,6 +14,7 @@ from amge.bulk.local import in_workers
 from amge.bulk.predictor import Predictor
 from amge.bulk.store import Store
 from amge.model import MuscleModel
+from amge.prediction import Threshold
 from amge.skeleton.files import is_skeletons
 from amge.video.path import check_fps
 
@@ -39,7 +40,7 @@ def predict_files(
     model: str | Path | MuscleModel = "transm3e-lite",
     *,
     workers: int = 1,
-    threshold: float | None = None,
+    threshold: Threshold | None = None,
     pose: str | None = None,
     fps: float | None = None,
     device: str | torch.device | None = None,
@@ -58,7 +59,7 @@ def predict_files(
         model: a name of `amge.list_models()` with published weights, the folder or Hub repository of a checkpoint,
             or a model.
         workers: processes, each with a model of its own; 0: this process alone, which a broken video may end.
-        threshold: probability from which a region is active; default: the model's.
+        threshold: probability from which a region is active, one for all or by name one for each; default: the model's.
         pose: name of the pose estimator of a skeleton model.
         fps: frames a second of files of keypoints, whatever they say; videos have their own.
         device: where each worker computes, such as `cuda`; default: where the model is, or torch's default device.
@@ -90,7 +91,7 @@ def predict_files_on_ray(
     model: str | Path | MuscleModel = "transm3e-lite",
     *,
     workers: int | None = None,
-    threshold: float | None = None,
+    threshold: Threshold | None = None,
     pose: str | None = None,
     fps: float | None = None,
     retry_errors: bool = False,
@@ -124,7 +125,7 @@ def _predict(
     source: str | Path | Sequence[str | Path],
     out: Path,
     model: str | Path | MuscleModel,
-    threshold: float | None,
+    threshold: Threshold | None,
     pose: str | None,
     fps: float | None,
     device: str | torch.device | None,

@@ -12,7 +12,7 @@ from amge.bulk.table import failure, rows, schema_of
 from amge.devices import usable_device
 from amge.errors import VideoError
 from amge.model import MuscleModel
-from amge.prediction import check_threshold
+from amge.prediction import Threshold, check_threshold
 from amge.version import __version__
 
 
@@ -21,7 +21,7 @@ class Predictor:
 
     Args:
         model: a name with published weights, the folder or Hub repository of a checkpoint, or a model.
-        threshold: probability from which a region is active; None: the model's.
+        threshold: probability from which a region is active, one for all or by name one for each; None: the model's.
         pose: name of the pose estimator of a skeleton model.
         fps: frames a second of files of keypoints, whatever they say.
         device: that the model is brought to for its first video, in the process that predicts; None: none.
@@ -33,7 +33,7 @@ class Predictor:
     def __init__(
         self,
         model: str | Path | MuscleModel,
-        threshold: float | None = None,
+        threshold: Threshold | None = None,
         pose: str | None = None,
         fps: float | None = None,
         device: str | torch.device | None = None,
@@ -45,7 +45,7 @@ class Predictor:
             raise ValueError("this model was put together by hand; without a spec it does not know its labels or input")
         if pose is not None and spec.modality != "skeleton":
             raise ValueError(f"{spec.name} looks at pictures; a pose estimator is for skeleton models")
-        self.threshold = check_threshold(spec.threshold if threshold is None else threshold)
+        self.threshold = check_threshold(spec.threshold if threshold is None else threshold, spec.labels)
         self.modality = spec.modality
         self.pose = (pose or "mediapipe") if spec.modality == "skeleton" else None
         about = {

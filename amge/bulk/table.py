@@ -6,7 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from amge.prediction import WindowPrediction
+from amge.prediction import Threshold, WindowPrediction
 
 FIRST = (("video", pa.string()), ("window", pa.int32()), ("start", pa.float64()), ("end", pa.float64()))
 PERSON = ("person", pa.int32())
@@ -36,7 +36,7 @@ def schema_of(labels: Sequence[str], about: Mapping[str, object]) -> pa.Schema:
     )
 
 
-def rows(schema: pa.Schema, video: str, predictions: Iterable[WindowPrediction], threshold: float) -> pa.Table:
+def rows(schema: pa.Schema, video: str, predictions: Iterable[WindowPrediction], threshold: Threshold) -> pa.Table:
     """The predictions of a video to a row each, by window and person.
 
     Raises:

@@ -13,6 +13,7 @@ from typing import Annotated
 
 import typer
 
+from amge.cli.calibrate import calibrate
 from amge.cli.convert import convert
 from amge.cli.data import app as data
 from amge.cli.predict import predict
@@ -57,6 +58,7 @@ app.command("list")(list_models)
 app.command()(info)
 app.command()(train)
 app.command("eval")(evaluate)
+app.command()(calibrate)
 app.add_typer(data, name="data")
 app.command()(publish)
 app.command()(convert)

@@ -291,7 +291,7 @@ def csv_rows(results: "list[Prediction]") -> str:
 
 def table(result: "Prediction") -> None:
     """Print bars for one video and, if it has several windows, its timeline."""
-    from amge.prediction import NAMES, ranked
+    from amge.prediction import NAMES, ranked, threshold_of
 
     full, empty = "█░" if "█░".encode(out.encoding, "ignore") else "#-"
     for each in result.persons:
@@ -303,7 +303,7 @@ def table(result: "Prediction") -> None:
             out.print(Text(f"doubtful: {'; '.join(each.reasons)}", style="bold yellow"), soft_wrap=True)
         rows = Table(box=None, show_header=False, pad_edge=False)
         for name, p in ranked(each.probabilities):
-            style = "bold green" if p >= each.threshold else "dim"
+            style = "bold green" if p >= threshold_of(each.threshold, name) else "dim"
             filled = round(p * BAR)
             bar = Text(full * filled + empty * (BAR - filled), style=style)
             percent = Text(f"{100 * p:.0f} %", style=style, justify="right")

@@ -2,6 +2,7 @@
 
 import json
 import os
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,6 +14,13 @@ from amge.cli.shared import MODEL_HELP, check_model, check_there
 from amge.errors import one_line_errors
 
 out = Console()
+ViewsOption = Annotated[int, typer.Option(min=1, help="Clips of each video, evenly spread.")]
+BatchOption = Annotated[int, typer.Option(min=1, help="Videos a step.")]
+WorkersOption = Annotated[int, typer.Option(min=0, help="Processes that load; 0: this one.")]
+FlowOption = Annotated[Path | None, typer.Option(help="Folder of the flow that the model was trained on.")]
+DeviceOption = Annotated[
+    str | None, typer.Option(help="Where to compute: cpu, cuda, cuda:1, mps; default: cuda if there is one.")
+]
 
 
 def train(
@@ -75,6 +83,36 @@ def train(
                 out.print(next(iter(tables(json.loads((run / "report" / "report.json").read_text())))))
 
 
+def ready(
+    model: str, data: DataSet, splits: list[str] | None, flow: Path | None, device: str | None
+) -> tuple[Any, list[Any], dict[str, Any]]:
+    """A model, the samples to test it on, and where: the arguments `device` and `flow` of a test.
+
+    Raises:
+        ValueError: if there is no such model, or are no such samples.
+        ImportError: if a package for tests is not installed.
+    """
+    check_model(model)
+    data.check()
+    import torch
+
+    from amge.builder import load
+    from amge.data.sample import SPLITS, of_split
+    from amge.devices import usable_device
+    from amge.video.flow_cache import FlowCache
+
+    try:
+        import_module("amge.evaluate")
+    except ImportError as error:
+        raise ImportError(f"the test needs more packages ({error.name}): pip install 'amge[train]'") from None
+    place = usable_device(device) if device is not None else "cuda" if torch.cuda.is_available() else "cpu"
+    network = load(model)
+    samples = of_split(data.samples(network.spec.labels), *(splits or SPLITS[1:]))
+    if not samples:
+        raise ValueError(f"{data.root} has no samples of {', '.join(splits or SPLITS[1:])}")
+    return network, samples, {"device": place, "flow": FlowCache(flow) if flow else None}
+
+
 @names_data
 def evaluate(
     model: Annotated[str, typer.Argument(help=MODEL_HELP)],
@@ -83,42 +121,24 @@ def evaluate(
     report: Annotated[
         Path | None, typer.Option("--out", help="Folder for predictions.parquet, report.json and report.png.")
     ] = None,
-    views: Annotated[int, typer.Option(min=1, help="Clips of each video, evenly spread.")] = 5,
+    views: ViewsOption = 5,
     threshold: Annotated[
         float | None,
         typer.Option(min=0, max=1, help="Probability from which a region is active; default: the model's."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    batch_size: Annotated[int, typer.Option(min=1, help="Videos a step.")] = 8,
-    workers: Annotated[int, typer.Option(min=0, help="Processes that load; 0: this one.")] = 0,
-    flow: Annotated[Path | None, typer.Option(help="Folder of the flow that the model was trained on.")] = None,
-    device: Annotated[
-        str | None, typer.Option(help="Where to compute: cpu, cuda, cuda:1, mps; default: cuda if there is one.")
-    ] = None,
+    batch_size: BatchOption = 8,
+    workers: WorkersOption = 0,
+    flow: FlowOption = None,
+    device: DeviceOption = None,
 ) -> None:
     """Test a model on a data set: mAP by split and region, F1 and calibration."""
     with one_line_errors():
-        check_model(model)
-        data.check()
-        import torch
+        network, samples, where = ready(model, data, split, flow, device)
+        from amge.evaluate import evaluate as test
+        from amge.evaluate import tables
 
-        from amge.builder import load
-        from amge.data.sample import SPLITS, of_split
-        from amge.devices import usable_device
-        from amge.video.flow_cache import FlowCache
-
-        try:
-            from amge.evaluate import evaluate as test
-            from amge.evaluate import tables
-        except ImportError as error:
-            raise ImportError(f"the test needs more packages ({error.name}): pip install 'amge[train]'") from None
-        place = usable_device(device) if device is not None else "cuda" if torch.cuda.is_available() else "cpu"
-        network = load(model)
-        samples = of_split(data.samples(network.spec.labels), *(split or SPLITS[1:]))
-        if not samples:
-            raise ValueError(f"{data.root} has no samples of {', '.join(split or SPLITS[1:])}")
-        kept = FlowCache(flow) if flow else None
-        figures = test(network, samples, report, views, batch_size, workers, threshold, device=place, flow=kept)
+        figures = test(network, samples, report, views, batch_size, workers, threshold, **where)
         if as_json:
             typer.echo(json.dumps(figures, indent=2))
         else:

@@ -16,7 +16,7 @@ from amge.convert.keys import Lacks, State
 from amge.convert.reference import SOURCES, from_reference
 from amge.convert.report import Report, trace
 from amge.errors import one_of
-from amge.files import digest, scratch
+from amge.files import check_new, digest, whole_folder
 from amge.hub.save import save_pretrained
 from amge.hub.weights import Weights
 from amge.model import MuscleModel
@@ -67,8 +67,7 @@ def convert_checkpoint(
     """
     one_of("source", source, SOURCES)
     checkpoint, out = Path(checkpoint), Path(out).resolve()
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ValueError(f"{out} exists already; name a new folder")
+    check_new(out)
     report = Report(source=source, checkpoint=checkpoint.name)
     try:
         settings = config if isinstance(config, Mapping) else read_config(config) if config is not None else {}
@@ -98,11 +97,8 @@ def convert_checkpoint(
     assert model.spec is not None
     made = {"source": f"{source} checkpoint {checkpoint.name}", "source_sha256": report.sha256}
     model.spec = model.spec.replace(licence=licence, tag=tag, provenance={**model.spec.provenance, **made})
-    with scratch(out) as part:
-        folder = save_pretrained(model, part / "whole")
-        if out.exists():
-            out.rmdir()
-        folder.rename(out)
+    with whole_folder(out) as folder:
+        save_pretrained(model, folder)
     return report
 
 

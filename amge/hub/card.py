@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from amge.muscles import REGION_IDS
+from amge.prediction import in_words
 from amge.spec import ModelSpec, class_names
 
 if TYPE_CHECKING:
@@ -71,14 +72,14 @@ def model_card(spec: ModelSpec, repo: str | None = None, weights: str | None = N
             {
                 "Architecture": _architecture(spec),
                 "Input": _input(spec),
-                "Output": f"{len(spec.labels)} logits, {spec.activation}; a label is active from {spec.threshold:g} up",
+                "Output": _output(spec),
                 **({"Weights": weights} if weights else {}),
                 "Teacher": _teacher(spec),
                 "Licence of the code": f"Apache-2.0{', but for parts of ' if spec.imports else ''}{_modules(spec)}",
                 "Licence of the weights": _text(spec.licence),
             }
         ),
-        "## Labels, in the order of the logits\n\n" + _labels(spec.labels),
+        "## Labels, in the order of the logits\n\n" + _labels(spec),
         f"## Training data\n\n{_data(_sets(about))}",
         f"## Metrics\n\n{_metrics(spec)}",
         "## How it was made\n\n" + _table({name: _text(about.get(name)) for name in ("commit", "seed")} | _more(about)),
@@ -159,7 +160,17 @@ def _teacher(spec: ModelSpec) -> str:
     return f"{UNSTATED}; it is made to learn from one on `{spec.auxiliary}` (`{spec.distill}`)"
 
 
-def _labels(labels: Sequence[str]) -> str:
+def _output(spec: ModelSpec) -> str:
+    divided = "" if spec.temperature == 1 else f" divided by {spec.temperature:g}"
+    return (
+        f"{len(spec.labels)} logits, {spec.activation}{divided}; a label is active from {in_words(spec.threshold)} up"
+    )
+
+
+def _labels(spec: ModelSpec) -> str:
+    labels = spec.labels
+    if isinstance(spec.threshold, Mapping):
+        return ", ".join(f"{_code(label)} from {value:g} up" for label, value in spec.threshold.items())
     if labels == class_names(len(labels)):
         return f"`class_0` to `class_{len(labels) - 1}`, which have no names"
     return ", ".join(map(_code, labels))

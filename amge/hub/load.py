@@ -128,7 +128,11 @@ def load(
                 )
             raise ValueError(f"{files} does not fit {spec.name!r}: {'; '.join(refused[:3])}{more}{hint}")
         if unfit:
-            model = assemble(spec.untrained().replace(licence=spec.licence, person_head=spec.person_head))
+            model = assemble(
+                spec.untrained().replace(
+                    licence=spec.licence, person_head=spec.person_head, temperature=spec.temperature
+                )
+            )
         elif model is None:
             model = hollow(spec)
         _fill(model, weights, unfit.keys() - some, moves, stored, device, dtype)

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,12 +12,12 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
-from amge.files import scratch, to_disk, whole
+from amge.files import scratch, to_disk, whole, whole_folder
 from amge.hub.card import is_generated, model_card
-from amge.hub.files import Folder
+from amge.hub.files import Files, Folder
 from amge.hub.int8 import FORM, encode
 from amge.hub.load import outline, read_spec
-from amge.hub.names import CARD, CONFIG, WEIGHTS, is_weights
+from amge.hub.names import CARD, CONFIG, INDEX, WEIGHTS, is_weights
 from amge.hub.weights import Weights, weight_files
 from amge.model import MuscleModel
 from amge.registry import origin, used
@@ -157,13 +158,17 @@ def write_card(folder: Path, spec: ModelSpec) -> None:
 
 def describe(folder: str | Path, **fields: Any) -> ModelSpec:
     """Change what the config of a checkpoint says of its weights, such as `licence`, `metrics` or `tag`; and its card.
+    Other `labels` are other names of the same rows, which keep their thresholds.
 
     Raises:
         ValueError: if the folder is no checkpoint, or for a field that is unknown or does not fit the weights.
     """
     if not Path(folder).is_dir():
         raise ValueError(f"{folder} is not a folder; give one that save_pretrained wrote")
-    spec = read_spec(folder).replace(**fields)
+    spec, labels = read_spec(folder), fields.get("labels")
+    if isinstance(spec.threshold, Mapping) and isinstance(labels, (list, tuple)) and len(labels) == len(spec.labels):
+        fields = {"threshold": dict(zip(labels, spec.threshold.values(), strict=True))} | fields
+    spec = spec.replace(**fields)
     with Weights(weight_files(Folder(Path(folder)))) as weights:
         if unfit := weights.unfit(outline(spec)[0]):
             raise ValueError(f"the weights in {folder} do not fit that: {next(iter(unfit.values()))}")
@@ -171,3 +176,20 @@ def describe(folder: str | Path, **fields: Any) -> ModelSpec:
         part.write_text(config_of(spec), encoding="utf-8")
     write_card(Path(folder), spec)
     return spec
+
+
+def copy_checkpoint(files: Files, folder: str | Path, **fields: Any) -> Path:
+    """Write a checkpoint to a new folder, its weights as they are, with other fields of its config; see `describe`.
+
+    Raises:
+        ValueError: if there is no checkpoint, the folder has files already, or for a field that does not fit.
+        OSError: if a file can't be fetched or written.
+    """
+    folder = Path(folder)
+    with whole_folder(folder) as part:
+        others = [] if files.get(WEIGHTS) else [files.get(INDEX)]
+        for path in (files.get(CONFIG), *weight_files(files), *others, files.get(CARD)):
+            if path:
+                shutil.copyfile(path, part / path.name)
+        describe(part, **fields)
+    return folder

@@ -15,6 +15,7 @@ from amge.recipes.st_gcn.recipe import DECODER
 from amge.recipes.st_gcn.recipe import train as train_poses
 from amge.recipes.transm3e_lite.recipe import STAGES
 from amge.recipes.transm3e_lite.recipe import train as train_lite
+from amge.spec import SpecFields
 from amge.zoo import spec as spec_of
 
 DTYPES: dict[str, StoredAs] = {
@@ -105,14 +106,19 @@ def ship(
     out: Annotated[Path, typer.Argument(help="Folder for the checkpoint.")],
     tag: Annotated[str, typer.Option(help="What it was trained on and how, as in `open-exercise`.")],
     licence: Annotated[str, typer.Option(help="Of the weights.")],
-    threshold: Annotated[float, typer.Option(min=0, max=1, help="From which a region is active.")] = 0.5,
+    threshold: Annotated[
+        float | None, typer.Option(min=0, max=1, help="From which a region is active; default: the model's.")
+    ] = None,
     metrics: Annotated[str, typer.Option(help="Measured ones, as a JSON object.")] = "{}",
     dtype: Annotated[str, typer.Option(help=f"How weights are stored: {', '.join(DTYPES)}.")] = "float16",
 ) -> None:
     """Store the weights, in half precision or 8 bits, with the metadata that a checkpoint travels with."""
     with one_line_errors():
         stored = DTYPES[one_of("dtype", dtype, DTYPES)]
-        trained = from_pretrained(source, tag=tag, licence=licence, threshold=threshold, metrics=json.loads(metrics))
+        fields: SpecFields = {"tag": tag, "licence": licence, "metrics": json.loads(metrics)}
+        if threshold is not None:
+            fields["threshold"] = threshold
+        trained = from_pretrained(source, **fields)
         trained.save_pretrained(out, stored)
 
 

@@ -199,11 +199,13 @@ class TrainConfig:
         elif self.teacher == "self":  # it sees the very same clips
             taught = {"auxiliary": found.modality, "auxiliary_backbone": None, "pairing": 1}
         untrained: dict[str, Any] = {"tag": None, "licence": None, "metrics": {}, "person_head": False}
+        untrained["temperature"] = 1.0
         remote = REPO.fullmatch(self.init or "") and not Path(self.init or "").is_dir()  # is not asked for a spec
         if self.init is not None and self.init not in NETWORKS and not remote:
             start = spec_of(files_of(self.init, self.model))
             if start.arch == found.arch and start.modalities == found.modalities:
-                untrained |= {name: getattr(start, name) for name in ("person_head", "evidence", "threshold")}
+                untrained |= {"person_head": start.person_head, "evidence": start.evidence}
+                found = found.replace(labels=start.labels, threshold=start.threshold).replace(labels=found.labels)
         return found.replace(**untrained | taught | dict(self.overrides))
 
     @property

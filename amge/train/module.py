@@ -138,7 +138,7 @@ class Training(L.LightningModule):
             return
         spec: Any = self.model.spec
         logits = self.model(inputs(batch, spec)).float()
-        probabilities = logits.sigmoid() if spec.activation == "sigmoid" else logits.softmax(dim=-1)
+        probabilities = self.model.probabilities(logits)
         means = mean_of_views(probabilities, batch["sample"], len(batch["target"]))
         rows = zip(
             batch["index"].tolist(), means.float().cpu().numpy(), batch["target"].float().cpu().numpy(), strict=True

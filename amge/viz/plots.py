@@ -94,11 +94,14 @@ def draw_report(found: Any, figures: dict[str, Any], path: Path) -> None:
     bars.set_title("average precision in %", fontsize=9, color=INK, loc="left")
     bars.legend(fontsize=7, frameon=False)
     reliability.plot([0, 1], [0, 1], color=INK, linewidth=0.8, linestyle=":")
-    reliability.axvline(figures["threshold"], color=INK, linewidth=0.8, linestyle="--")
+    threshold, mark = figures["threshold"], "dashed: the threshold"
+    if isinstance(threshold, dict):
+        reliability.vlines([*threshold.values()], 0, 0.03, color=INK, linewidth=0.8)
+        mark = "ticks below: the thresholds"
+    else:
+        reliability.axvline(threshold, color=INK, linewidth=0.8, linestyle="--")
     reliability.set(xlim=(0, 1), ylim=(0, 1))
-    reliability.set_title(
-        "share that is true, by probability; dashed: the threshold", fontsize=9, color=INK, loc="left"
-    )
+    reliability.set_title(f"share that is true, by probability; {mark}", fontsize=9, color=INK, loc="left")
     reliability.legend(fontsize=7, frameon=False)
     with whole(path) as part:
         picture.savefig(part)
