@@ -34,7 +34,7 @@ def test_options_reach_the_recipe_of_the_skeleton_model(monkeypatch):
     assert run("st-gcn", "--data", "photos", "--out", "run", "--model", "ctr-gcn", "--tokens", 0).exit_code == 0
     (first, options), (second, _) = calls
     assert first.backbone_args["streams"] == ("joint",) and first.backbone_args["depth"] == 3 and first.tokens == 20
-    assert options == {"seed": 0, "stop": 7}
+    assert options == {"seed": 0, "stop": 7, "splits": ("train",)}
     assert second.arch == "ctr-gcn" and "depth" not in second.backbone_args and second.banks == ()
 
 
