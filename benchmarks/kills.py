@@ -233,6 +233,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             (Path(folder) / "given").mkdir()
             found[name] = kill(CASES[name](Path(folder) / "given"), options.count, options.seed, Path(folder))
+        print(f"{name}: {found[name]}", file=sys.stderr)
     result = json.dumps(found, indent=1)
     print(result)
     if options.out:
