@@ -70,6 +70,7 @@ def over_white(rgba: np.ndarray) -> np.ndarray:
 def _opened(path: Path) -> Iterator[Image.Image]:
     try:
         with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of tags that are cut off
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path) as image:
                 yield image

@@ -15,6 +15,7 @@ def run(script, capsys, monkeypatch, *arguments):
     return json.loads(capsys.readouterr().out)
 
 
+@pytest.mark.slow
 def test_clips_without_people_are_of_many_kinds(prepared):
     pytest.importorskip("sklearn")
     kinds = {}

@@ -499,6 +499,7 @@ def test_gcns_take_the_yaml_of_their_training():
     assert spec.backbone_args["graph"] == "ntu-25" and spec.backbone_args["levels"][0] == (0,)
 
 
+@pytest.mark.slow
 def test_a_graph_and_levels_of_ones_own_as_lists(tmp_path):
     graph = {"joints": 5, "bones": [[1, 0], [2, 1], [3, 0], [4, 3]], "centre": 0}
     levels = [[0], [1, 3], [2, 4]]

@@ -110,6 +110,7 @@ def test_a_rendered_set(rendered):
     assert not list(rendered.rglob(".part*"))
 
 
+@pytest.mark.slow
 def test_rendering_goes_on_and_is_the_same_with_more_workers(rendered, tmp_path):
     out = tmp_path / "set"
     prepare(out, clips=3, frames=4, size=32)

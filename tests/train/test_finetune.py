@@ -132,6 +132,7 @@ def test_two_stages_from_a_whole_model_keep_receiver_and_fusion(clips, start, tm
     assert f"student: starts from the stage before: keeps {kept}" in said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("init", ["pretrained", "transm3e-lite", "transm3e-lite.open-exercise", "open-exercise"])
 def test_published_weights_by_name_are_kept_whole(init):
     model = amge.build("transm3e-lite", labels=amge.spec("transm3e-lite").labels[::-1], person_head=True)
