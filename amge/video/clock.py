@@ -12,7 +12,6 @@ PAUSE = 6 * 3600.0
 """Seconds; the longest pause that is believed."""
 _ROUNDING = 1.0
 """Seconds by which a declared length may fall short."""
-
 _REORDERED = 16
 """Frames over which those that are shown later may be decoded first."""
 
@@ -49,8 +48,9 @@ class Clock:
         return self.room is not None and 0 < time - last <= PAUSE and time <= self.room + _ROUNDING
 
 
-def end_of(packets: Iterable[Stamps], clock: Clock) -> float:
-    """When the last frame goes from the screen.
+def end_of(packets: Iterable[Stamps], clock: Clock) -> float | None:
+    """When the last frame goes from the screen. None: packets do not tell, as only some have stamps, and those of a
+    field have none.
 
     Args:
         packets: in the order of the file; the time of decoding starts anew where another recording was joined.
@@ -65,6 +65,9 @@ def end_of(packets: Iterable[Stamps], clock: Clock) -> float:
         parts[-1].append((decoded if stamp is None else stamp, shown))
     if clock.origin is not None:
         parts[0] = [(stamp, shown) for stamp, shown in parts[0] if stamp is None or stamp >= clock.origin]
+    known = {stamp is not None for part in parts for stamp, _ in part}
+    if len(known) > 1:
+        return None
     end = 0.0
     for part in parts:
         ordered = iter(sorted((stamp, shown) for stamp, shown in part if stamp is not None))

@@ -24,12 +24,14 @@ FAR = 3.0
 LOCAL = {"protocol_whitelist": "file"}
 _CONVERT = "`ffmpeg -i in.mp4 out.mp4`"
 _TRANSPARENT = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
+_MATRICES = (1, 4, 5, 6, 7, 9)
+"""Numbers of the matrices of YUV in Recommendation ITU-T H.273 that FFmpeg converts."""
 _DEFAULT, _ATTACHED_PICTURE = 0x1, 0x400  # FFmpeg's AV_DISPOSITION_DEFAULT, _ATTACHED_PIC: the cover of a song
 
 
 def seconds_of(path: Path) -> float | None:
-    """The length of the picture of a video file, from its first frame to the end of its last. None: nothing of it can
-    be decoded.
+    """The length of the picture of a video file, from its first frame to the end of its last. None: its packets do not
+    tell, or it ends before it should.
 
     The stamps of the packets tell; only the first frame is decoded. Where the file says how long the picture is and can
     be searched, those of the end are read, elsewhere all.
@@ -52,7 +54,8 @@ def seconds_of(path: Path) -> float | None:
             clock, declared = _clock(container, stream, first.time)
             if first.time is not None and _searchable(container, stream, declared):
                 container.seek(int((first.time + declared) / stream.time_base), stream=stream, backward=True)
-                return end_of(_stamps(_packets(container, stream)), clock) or declared
+                end = end_of(_stamps(_packets(container, stream)), clock)
+                return end if end and end >= 0.9 * (declared or 0.0) else None
             return end_of(chain(read, _stamps(demuxed)), clock)
     except av.FFmpegError as error:
         raise VideoError(f"{path} is not a video that FFmpeg can read ({error.strerror})") from error
@@ -83,9 +86,10 @@ def from_file(path: Path, head: bytes, max_side: int, start: float = 0.0) -> Gen
                     total = declared or total
                     size = fit(frame.width * float(stream.sample_aspect_ratio or 1), frame.height, max_side)
                     matrix, light = _display_matrix(frame), LIGHT.get(int(decoder.color_trc or 0))
+                    opaque = container.format.name == "avi" and stream.codec_context.name == "rawvideo"
                 count += 1
                 time, end = clock.tick(frame.time, float((frame.duration or 0) * (frame.time_base or 0)))
-                image = partial(_picture, scaler, frame, size, matrix, light)
+                image = partial(_picture, scaler, frame, size, matrix, light, opaque)
                 yield Shown(time, end, total, image, min(frame.width, frame.height))
             few = not stream.frames or count < 0.9 * stream.frames
     except av.FFmpegError as error:
@@ -174,12 +178,14 @@ def _decoded(container: Any, stream: Any, decoder: Any) -> Iterator[Any]:
 
 def _packets(container: Any, stream: Any) -> Iterator[Any]:
     """Those of a stream from where the file is; None at the end where PyAV fails as another stream turns up."""
+    packet = None
     try:
         for packet in container.demux(stream):
             if packet.stream.index == stream.index:
                 yield packet
     except IndexError:
-        yield None
+        if packet is None or packet.size:  # what is held back was not asked for yet
+            yield None
 
 
 def _searchable(container: Any, stream: Any, declared: float | None) -> bool:
@@ -198,9 +204,10 @@ def _searched(container: Any, stream: Any, decoder: Any, start: float) -> tuple[
     first = next(_decoded(container, stream, decoder), None)
     if first is None or first.time is None:
         return None, iter(())
-    if not _searchable(container, stream, _declared_seconds(container, stream, first.time)):
+    declared = _declared_seconds(container, stream, first.time)
+    if not declared or not _searchable(container, stream, declared):
         return None, iter(())
-    target, step = start, 1.0
+    target, step = min(start, declared), 1.0
     while target > 0:
         try:
             container.seek(int((first.time + target) / stream.time_base), stream=stream, backward=True)
@@ -253,11 +260,23 @@ def _display_matrix(frame: Any) -> np.ndarray | None:
 
 
 def _picture(
-    scaler: VideoReformatter, frame: Any, size: tuple[int, int], matrix: np.ndarray | None, light: Light | None
+    scaler: VideoReformatter,
+    frame: Any,
+    size: tuple[int, int],
+    matrix: np.ndarray | None,
+    light: Light | None,
+    opaque: bool,
 ) -> np.ndarray:
+    """The picture of a frame; `opaque` where a fourth byte is no transparency, as in AVI."""
     alpha = frame.format.has_palette or any(part.is_alpha for part in frame.format.components)
+    alpha = alpha and not opaque
     pixels = "rgb48le" if light else "rgba" if alpha else "rgb24"
-    rgb = scaler.reformat(frame, *size, format=pixels, interpolation="AREA").to_ndarray()
+    colours: dict[str, Any] = {}
+    if int(frame.colorspace) in _MATRICES:  # PyAV before 17 takes no notice of it by itself
+        full = frame.format.name.startswith("yuvj")
+        colours = {"src_colorspace": int(frame.colorspace), "dst_colorspace": 5}
+        colours["src_color_range"] = 2 if full else int(frame.color_range)
+    rgb = scaler.reformat(frame, *size, format=pixels, interpolation="AREA", **colours).to_ndarray()
     rgb = tone_mapped(rgb, light) if light else over_white(rgb) if alpha else rgb
     return rgb if matrix is None else _oriented(rgb, matrix)
 

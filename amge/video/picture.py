@@ -27,9 +27,9 @@ def read_picture(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
         VideoError: if it can't be read; says why.
     """
     with _opened(path) as image:
-        if image.mode.startswith("I"):  # 16-bit grey, which Pillow would clip to white
-            image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
         upright = ImageOps.exif_transpose(image)
+        if upright.mode.startswith("I"):  # 16-bit grey, which Pillow would clip to white
+            upright = Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8))
         upright = upright.convert("RGBA" if upright.has_transparency_data else "RGB")
         shown = np.asarray(upright.resize(size, Image.Resampling.BILINEAR) if size else upright)
         return over_white(shown) if upright.mode == "RGBA" else shown
@@ -42,10 +42,17 @@ def read_animation(path: Path) -> Iterator[tuple[np.ndarray, float]]:
     Raises:
         VideoError: if it can't be read; says why.
     """
-    with _opened(path) as image:
+    with _reading(path):
+        image = Image.open(path)
+    with image:
+        if image.width * image.height > MAX_PIXELS:
+            raise VideoError(
+                f"{path}: {image.width}x{image.height} is over the limit of {MAX_PIXELS} pixels (4096x4096)"
+            )
         for number in range(getattr(image, "n_frames", 1)):
-            image.seek(number)
-            picture = over_white(np.asarray(image.convert("RGBA")))
+            with _reading(path):
+                image.seek(number)
+                picture = over_white(np.asarray(image.convert("RGBA")))
             yield picture, (image.info.get("duration") or UNTIMED) / 1000
 
 
@@ -68,12 +75,18 @@ def over_white(rgba: np.ndarray) -> np.ndarray:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Image.Image]:
+    with _reading(path), Image.open(path) as image:
+        yield image
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """What Pillow raises in the block as a `VideoError`; its warnings stay silent."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of tags that are cut off
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
-                yield image
+            yield
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
         raise VideoError(f"{path}: {error} Scale it down to at most {MAX_PIXELS} pixels (4096x4096)") from error
     except Exception as error:  # Pillow's readers raise OSError, SyntaxError, ValueError, struct.error and more

@@ -39,6 +39,7 @@ def test_the_end_of_packets_that_are_decoded_in_another_order():
     assert end_of(packets, Clock(0.5)) == pytest.approx(0.4)
     assert end_of(packets, Clock(0.5, origin=0.1)) == pytest.approx(0.3), "what can't be decoded is left out"
     assert end_of([(None, None, 0.0)] * 4, Clock(0.5)) == pytest.approx(2)
+    assert end_of([(0.0, 0.0, 0.1), (None, None, 0.1)], Clock(0.1)) is None, "of two fields one has a stamp"
 
 
 def test_the_end_of_two_recordings_that_were_joined():

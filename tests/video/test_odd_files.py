@@ -1,5 +1,6 @@
 """Videos as cameras, screen recorders and editors really write them."""
 
+import warnings
 from fractions import Fraction
 
 import av
@@ -7,7 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from amge.errors import VideoError
 from amge.video.hdr import LIGHT
+from amge.video.picture import read_animation, read_picture
 from amge.video.read import duration, frames_at
 from amge.video.windows import windows
 
@@ -201,3 +204,48 @@ def test_high_dynamic_range_is_tone_mapped(tmp_path, number, signal):
     shown = next(windows(tmp_path / "a.mkv", 2)).frames[0, 32, 8::16].astype(int)
     assert shown[1:] == pytest.approx(colours[1:], abs=6)
     assert shown[0].min() > 240, "white, whatever is brighter"
+
+
+@pytest.mark.parametrize("matrix", [1, 5, 9], ids=["BT.709", "BT.601", "BT.2020"])
+@pytest.mark.parametrize("full", [False, True])
+def test_colours_by_the_matrix_that_a_video_states(tmp_path, matrix, full):
+    colours = np.array([[200, 40, 30], [30, 180, 60], [40, 60, 200], [128, 128, 128]], np.uint8)
+    row = np.ascontiguousarray(np.broadcast_to(np.repeat(colours, 16, axis=0), (64, 64, 3)))
+    given = av.VideoFrame.from_ndarray(row, format="rgb24")
+    limits = {"dst_colorspace": matrix, "dst_color_range": 2 if full else 1, "src_color_range": 2}
+    with av.open(str(tmp_path / "a.mkv"), "w") as container:
+        stream = container.add_stream("libx264", rate=10, options={"crf": "0"})
+        stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv444p"
+        stream.codec_context.colorspace, stream.codec_context.color_range = matrix, limits["dst_color_range"]
+        for _ in range(4):
+            container.mux(stream.encode(given.reformat(format="yuv444p", **limits)))
+        container.mux(stream.encode())
+    shown = next(windows(tmp_path / "a.mkv", 2)).frames[0, 32, 8::16].astype(int)
+    assert shown == pytest.approx(colours.astype(int), abs=4)
+
+
+def test_a_file_that_is_cut_off_has_no_length(tmp_path):
+    path = record(tmp_path / "a.mp4", range(0, 60_000, 100), options={"movflags": "faststart"})
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 8 // 10])
+    with pytest.raises(VideoError, match="truncated"):
+        duration(path)
+
+
+def test_times_far_beyond_the_end(tmp_path):
+    path = record(tmp_path / "a.mp4")
+    assert frames_at(path, [1e18]).mean() == pytest.approx(frames_at(path, [5.95]).mean(), abs=0.5)
+
+
+def test_an_animation_leaves_warnings_as_they_are(tmp_path):
+    pictures = [Image.new("RGB", (40, 30), (60 * i, 0, 0)) for i in range(3)]
+    pictures[0].save(tmp_path / "a.webp", save_all=True, append_images=pictures[1:], duration=500)
+    before = list(warnings.filters)
+    shown = read_animation(tmp_path / "a.webp")
+    next(shown)
+    assert warnings.filters == before
+    shown.close()
+    grey = Image.fromarray(np.full((30, 40), 30_000, np.uint16))
+    tags = Image.Exif()
+    tags[0x0112] = 6
+    grey.save(tmp_path / "a.png", exif=tags)
+    assert read_picture(tmp_path / "a.png").shape == (40, 30, 3)
