@@ -270,7 +270,7 @@ def _picture(
     """The picture of a frame; `opaque` where a fourth byte is no transparency, as in AVI."""
     alpha = frame.format.has_palette or any(part.is_alpha for part in frame.format.components)
     alpha = alpha and not opaque
-    pixels = "rgb48le" if light else "rgba" if alpha else "rgb24"
+    pixels = "gbrp16le" if light else "rgba" if alpha else "rgb24"  # FFmpeg 8.0 gets rgb48le wrong
     colours: dict[str, Any] = {}
     if int(frame.colorspace) in _MATRICES:  # PyAV before 17 takes no notice of it by itself
         full = frame.format.name.startswith("yuvj")
