@@ -9,7 +9,7 @@ def default_device() -> torch.device:
 
 
 def device_of(device: str | torch.device) -> torch.device:
-    """A device by its name; those of other kinds than a usual machine's are left for torch to judge.
+    """A device of this machine, or one of a kind that torch alone can judge, such as `meta`.
 
     Raises:
         ValueError: if there is none of that name; says which there are.
@@ -18,7 +18,7 @@ def device_of(device: str | torch.device) -> torch.device:
         known = torch.device(device)
     except RuntimeError:
         return usable_device(str(device))
-    return known if known.type not in ("cpu", "cuda", "xpu", "mps") else usable_device(str(known))
+    return usable_device(str(known)) if known.type in ("cpu", "cuda", "xpu", "mps") else known
 
 
 def usable_device(name: str) -> torch.device:
@@ -27,12 +27,12 @@ def usable_device(name: str) -> torch.device:
     Raises:
         ValueError: if there is none of that name; says which there are.
     """
-    names = ["cpu"]
-    for kind, there in (("cuda", torch.cuda), ("xpu", torch.xpu)):
-        if there.is_available():
-            names += [kind, *(f"{kind}:{number}" for number in range(there.device_count()))]
-    if torch.backends.mps.is_available():
-        names.append("mps")
-    if name not in names:
-        raise ValueError(f"there is no device {name!r} here; there is {', '.join(names)}")
-    return torch.device(name)
+    counts = {"cpu": 1, "mps": int(torch.backends.mps.is_available())}
+    for kind, part in (("cuda", torch.cuda), ("xpu", torch.xpu)):
+        counts[kind] = part.device_count() if part.is_available() else 0
+    kind, _, number = name.partition(":")
+    if number in ("", *map(str, range(counts.get(kind, 0)))) and counts.get(kind):
+        return torch.device(name)
+    names = [kind for kind, count in counts.items() if count]
+    names += [f"{kind}:{number}" for kind in ("cuda", "xpu") for number in range(counts[kind])]
+    raise ValueError(f"there is no device {name!r} here; there is {', '.join(names)}")

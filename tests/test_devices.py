@@ -16,5 +16,6 @@ def test_devices_by_name(monkeypatch):
 
 def test_devices_that_torch_alone_knows_are_left_to_it():
     assert device_of("meta") == device_of(torch.device("meta")) == torch.device("meta")
+    assert device_of("cpu:0") == device_of(torch.device("cpu", 0)) == torch.device("cpu", 0)
     with pytest.raises(ValueError, match="there is no device 'gpu' here; there is cpu"):
         device_of("gpu")
