@@ -61,7 +61,7 @@ def complain(error: Exception) -> None:
     typer.echo(f"error: {reason(error)}", err=True)
 
 
-def reason(error: Exception) -> str:
+def reason(error: Exception, longest: int = LONGEST) -> str:
     """What went wrong, in one line: of what a system says the file first, and of a long story the start."""
     said = str(error)
     if isinstance(error, FileExistsError) and error.filename:
@@ -69,4 +69,4 @@ def reason(error: Exception) -> str:
     elif isinstance(error, OSError) and error.filename and error.strerror:
         said = f"{error.filename}: {error.strerror}"
     said = " ".join(said.split())
-    return said if len(said) <= LONGEST else f"{said[:LONGEST]} …"
+    return said if len(said) <= longest else f"{said[:longest]} …"

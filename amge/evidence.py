@@ -188,7 +188,7 @@ def with_detector(evidence: Evidence, frames: np.ndarray, limits: Mapping[str, f
     try:
         found = [len(persons) for persons in estimate(frames[:: -(-len(frames) // LOOKS)])]
     except Exception as error:  # it only confirms
-        warnings.warn(f"MediaPipe could not be asked if somebody is there: {reason(error):.300}", stacklevel=2)
+        warnings.warn(f"MediaPipe could not be asked if somebody is there: {reason(error, 300)}", stacklevel=2)
         return evidence
     share = sum(count > 0 for count in found) / len(found)
     persons = int(np.median(found)) if evidence.persons is None else evidence.persons

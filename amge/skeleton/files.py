@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from amge.errors import VideoError, describe
+from amge.errors import VideoError, describe, reason
 from amge.skeleton.frame_numbers import frame_numbers
 from amge.skeleton.keypoint_json import ALONE, Frames, Person, persons
 from amge.skeleton.keypoint_paths import frames_in, is_keypoints
@@ -80,8 +80,8 @@ def read_skeletons(path: str | os.PathLike[str], fps: float | None = None) -> Sk
 
 def _say(error: Exception) -> str:
     """What is wrong, without what of the file's content an error may hold."""
-    said = str(error) if type(error) is ValueError else f"{type(error).__name__}: {error}"
-    return said if len(said) < 300 else f"{said[:300]}…"
+    said = reason(error, 300)
+    return said if type(error) is ValueError else f"{type(error).__name__}: {said}"
 
 
 def _from_npz(path: Path, fps: float | None) -> Skeletons:

@@ -65,12 +65,11 @@ def end_of(packets: Iterable[Stamps], clock: Clock) -> float | None:
         parts[-1].append((decoded if stamp is None else stamp, shown))
     if clock.origin is not None:
         parts[0] = [(stamp, shown) for stamp, shown in parts[0] if stamp is None or stamp >= clock.origin]
-    known = {stamp is not None for part in parts for stamp, _ in part}
-    if len(known) > 1:
+    unknown = {stamp is None for part in parts for stamp, _ in part}
+    if len(unknown) > 1:
         return None
     end = 0.0
     for part in parts:
-        ordered = iter(sorted((stamp, shown) for stamp, shown in part if stamp is not None))
-        for stamp, shown in part:
-            end = clock.tick(*(next(ordered) if stamp is not None else (stamp, shown)))[1]
+        for stamp, shown in part if True in unknown else sorted(part):  # type: ignore[type-var]
+            end = clock.tick(stamp, shown)[1]
     return end

