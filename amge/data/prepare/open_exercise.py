@@ -204,14 +204,17 @@ def _photographs(source: Path, exercise: dict[str, Any], targets: list[Path]) ->
     return True
 
 
+def largest_person(picture: Path, find: PoseEstimator) -> np.ndarray | None:
+    """The joints `(V, A)` of the largest person in a picture; None if there is nobody."""
+    (persons,) = find(read_picture(picture)[None])
+    return max(persons, key=extent, default=None)
+
+
 def _pose(picture: Path, find: PoseEstimator | None) -> np.ndarray:
     """The largest person in a picture, COCO-17 `(17, 3)`; zeros if there is none."""
-    if find is None:
+    person = None if find is None else largest_person(picture, find)
+    if person is None:
         return np.zeros((17, 3), np.float32)
-    (persons,) = find(read_picture(picture)[None])
-    if not len(persons):
-        return np.zeros((17, 3), np.float32)
-    person = max(persons, key=extent)
     layout = layout_of(len(person))
     if layout is None:
         raise ValueError(

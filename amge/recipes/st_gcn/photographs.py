@@ -7,10 +7,9 @@ import numpy as np
 from rich.progress import track
 
 from amge.data.open_exercise import not_prepared
+from amge.data.prepare.open_exercise import largest_person
 from amge.files import whole
 from amge.skeleton.pose.estimators import PoseEstimator, estimator
-from amge.skeleton.tracking import extent
-from amge.video.picture import read_picture
 
 
 def estimate(folder: Path, kept: Path, pose: str | PoseEstimator = "mediapipe") -> Path:
@@ -32,12 +31,12 @@ def estimate(folder: Path, kept: Path, pose: str | PoseEstimator = "mediapipe") 
     try:
         samples = json.loads((folder / "labels.json").read_text(encoding="utf-8"))["samples"]
         paths = [folder / frame for sample in samples for frame in sample["frames"]]
-        found = [find(read_picture(path)[None])[0] for path in track(paths, f"poses of {len(paths)} photographs")]
+        found = [largest_person(path, find) for path in track(paths, f"poses of {len(paths)} photographs")]
     except (OSError, KeyError, ValueError) as error:
         raise not_prepared(folder, error) from None
-    shape = next((persons.shape[1:] for persons in found if len(persons)), (1, 3))
-    largest = [max(persons, key=extent) if len(persons) else np.zeros(shape) for persons in found]
-    keypoints = np.array(largest, np.float32).reshape(len(samples), -1, *shape)
+    shape = next((person.shape for person in found if person is not None), (1, 3))
+    keypoints = np.array([np.zeros(shape) if person is None else person for person in found], np.float32)
+    keypoints = keypoints.reshape(len(samples), -1, *shape)
     with whole(kept) as part:
         np.savez_compressed(part, ids=[sample["id"] for sample in samples], keypoints=keypoints)
     return kept

@@ -6,11 +6,13 @@ Shapes: `n` pairs, `V` joints, `K` labels.
 from itertools import pairwise
 
 import numpy as np
+import torch
 
+from amge.backbones.streams import body_frame
 from amge.recipes.joints import both, limbs
 from amge.recipes.st_gcn.pairs import views
 from amge.skeleton.graph import Graph
-from amge.skeleton.layouts import COCO17
+from amge.skeleton.layouts import COCO17, TRUNK
 
 REACHES = (("wrist", "shoulder"), ("wrist", "ankle"), ("ankle", "hip"))
 """Joints of one side whose distance says how an arm, a body or a leg is folded."""
@@ -50,11 +52,8 @@ def world_features(pairs: np.ndarray, graph: Graph) -> np.ndarray:
     and of heights above the hips."""
     points = pairs[..., 3:]
     shoulders, hips = (points[:, :, list(both(name, graph))].mean(axis=2) for name in ("shoulder", "hip"))
-    up = unit(shoulders - hips)
-    sides = [both(name, graph) for name in ("shoulder", "hip")]
-    across = sum(points[:, :, right] - points[:, :, left] for left, right in sides)
-    right = unit(across - (across * up).sum(axis=-1, keepdims=True) * up)
-    frame = np.stack([right, up, np.cross(up, right)], axis=-2)
+    joints = torch.from_numpy(pairs[..., [3, 4, 5, 2]].astype(np.float32))
+    frame = body_frame(joints, graph.indices(*TRUNK))[0].numpy()
     pointing = unit(np.stack([points[:, :, b] - points[:, :, a] for a, b in bones_of(graph)], axis=2))
     trunk = np.linalg.norm(shoulders - hips, axis=-1)[..., None] + 1e-6
     ends: list[tuple[int, ...]] = [both(name, graph) for name in ("wrist", "elbow", "knee", "ankle")]

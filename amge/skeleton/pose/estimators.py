@@ -62,6 +62,6 @@ def estimator(pose: "str | PoseEstimator") -> PoseEstimator:
     except Exception as error:  # of its libraries, such as a protobuf of another version
         raise ImportError(
             f"{pose} is installed, but broken ({type(error).__name__}: {reason(error, 200)}), as when another package "
-            f"changed the version of one that it needs: pip install --force-reinstall 'amge[{EXTRAS.get(pose, pose)}]', or take "
-            "another pose estimator"
+            f"changed the version of one it needs: pip install --force-reinstall 'amge[{EXTRAS.get(pose, pose)}]', "
+            "or take another pose estimator"
         ) from None
