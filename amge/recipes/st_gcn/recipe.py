@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from amge.assemble import assemble
 from amge.data.datasets import LICENCES
+from amge.files import whole
 from amge.hub.load import from_pretrained
 from amge.hub.names import CONFIG
 from amge.model import MuscleModel
@@ -170,7 +171,12 @@ def train(
     joints = None if (graph, axes) == (COCO17, 3) else estimate(Path(data), out / "joints.npz", pose)
     pairs, targets = load_pairs(data, *splits, joints=joints, graph=graph, axes=axes)
     poses = make_up(pairs, pool, np.random.default_rng(seed), graph)
-    soft = PoseTrees(pairs, targets, trees, seed, graph).predict(poses)
+    kept = out / "soft.npy"
+    if not kept.exists():
+        soft = PoseTrees(pairs, targets, trees, seed, graph).predict(poses)
+        with whole(kept) as part:
+            np.save(part, soft)
+    soft = np.load(kept)
     clips = PoseClips(poses, soft, spec.frames, batch_size, batches, seed, graph)
     stage = PoseStage(model, epochs * batches, lr)
     return fit(stage, DataLoader(clips, batch_size=None), out, stop or epochs, seed, clips)
