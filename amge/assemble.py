@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from amge.backbones.contract import Backbone
 from amge.devices import default_device
 from amge.errors import one_of
-from amge.fusion import LateFusion, PatchFusion
+from amge.fusion import LateFusion, PatchFusion, SkeletonStream
 from amge.heads import PersonHead
 from amge.model import MuscleModel
 from amge.registry import PARTS, make, make_head
@@ -35,6 +35,16 @@ def make_backbone(spec: ModelSpec) -> Backbone:
             "fused patch embeddings enter one trunk, so there is no auxiliary_backbone; streams='late' has"
         )
     return PatchFusion(major, make("fusion", fusions[spec.streams], spec.streams_args, dim=major.token_dim))
+
+
+def skeleton_stream(spec: ModelSpec, dim: int) -> SkeletonStream:
+    """The stream of joints of a spec, whose tokens are fused with those of pictures, of `dim` channels."""
+    names: Any = spec.skeleton, spec.skeleton_fusion
+    joints = make("backbone", names[0], spec.skeleton_args, frames=spec.frames, size=1, with_tokens=True)
+    states(joints, "backbone", "token_dim", "out_channels")
+    fusion = make("fusion", names[1], spec.skeleton_fusion_args, dim=dim, num_tokens=spec.tokens)
+    states(fusion, "fusion", "out_channels")
+    return SkeletonStream(joints, spec.tokens, fusion, dim)
 
 
 def auxiliary_backbone(spec: ModelSpec) -> dict[str, Any]:
@@ -82,6 +92,8 @@ def teacher_spec(student: ModelSpec) -> ModelSpec:
         banks=("sender",) if student.banks else (),
         fusion=None,
         streams=None,
+        skeleton=None,
+        skeleton_fusion=None,
         distill=None,
         head="mean",
         person_head=False,
@@ -176,7 +188,8 @@ def put_together(spec: ModelSpec) -> MuscleModel:
         states(fusion, "fusion", "out_channels")
     head = make_head(spec, backbone, fusion)
     person = PersonHead(backbone.out_channels) if spec.person_head else None
-    model = MuscleModel(backbone, bank, fusion, head, spec, person)
+    skeleton = skeleton_stream(spec, (fusion or backbone).out_channels) if spec.skeleton else None
+    model = MuscleModel(backbone, bank, fusion, head, spec, person, skeleton)
     if spec.distill:
         distillation(model)
     return model

@@ -3,7 +3,9 @@
 Shapes: `B` batch, `P` persons, `T` frames, `V` joints.
 """
 
+import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
@@ -12,15 +14,17 @@ import torch
 from torch import Tensor
 
 from amge.backbones.contract import Backbone
-from amge.errors import VideoError, describe
+from amge.errors import VideoError, describe, outside, reason
 from amge.evidence import Evidence
 from amge.prediction import WindowPrediction
+from amge.results import Seen
 from amge.spec import ModelSpec
 from amge.video.modality import from_rgb
 from amge.video.preprocess import to_clip
 
 if TYPE_CHECKING:
     from amge.skeleton.pose import PoseEstimator
+    from amge.skeleton.pose.persons import Poses
     from amge.skeleton.sequence import Skeletons
 
 Source: TypeAlias = "str | Path | np.ndarray | Tensor | Skeletons"
@@ -33,7 +37,7 @@ HELD_SIDE = 480
 class Input(NamedTuple):
     """One row of what a model takes, and the prediction to be made from it."""
 
-    given: Tensor | None
+    given: Tensor | Seen | None
     """None where a pose estimator finds nobody."""
     window: WindowPrediction
     """Without probabilities, and with no more evidence than its length."""
@@ -46,28 +50,48 @@ def inputs(
     progress: Progress | None = None,
     pose: "str | PoseEstimator | None" = None,
     fps: float | None = None,
+    stream: Backbone | None = None,
 ) -> Iterator[Input]:
     """What a model takes, one row for each window, or for each person in a window; arguments and errors as
-    `MuscleModel.predict_windows`."""
+    `MuscleModel.predict_windows`.
+
+    Args:
+        stream: the backbone of a second stream of joints: those of the person who is seen largest and longest in each
+            window, in the frames that the pictures are.
+    """
     if spec.modality == "skeleton":
         yield from _skeletons(spec, backbone, source, progress, "mediapipe" if pose is None else pose, fps)
         return
-    if pose is not None:
-        raise ValueError(f"{spec.name} looks at pictures; a pose estimator is for skeleton models")
+    if pose is not None and stream is None:
+        raise ValueError(f"{spec.name} looks at pictures; a pose estimator is for models that see joints")
     from amge.skeleton.keypoint_paths import is_keypoints
+    from amge.skeleton.pose.persons import prominence, seen_enough
     from amge.video.windows import windows  # PyAV, which models on tensors do without
 
     if isinstance(source, str | Path) and is_keypoints(source):
         raise ValueError(f"{source} holds keypoints, {spec.name} looks at pictures; take a skeleton model: st-gcn")
+    poses = _poses(pose) if stream else None
     how = {"spread": True, "max_side": HELD_SIDE} if spec.sampling == "spread" else {}
     for window in windows(source, spec.frames, spec.seconds, progress=progress, fps=fps, **how):  # type: ignore[arg-type]
         clip = to_clip(window.frames, spec.size, spec.mean, spec.std, spec.crop)[None]
         given = torch.cat([from_rgb(clip, modality) for modality in spec.modalities], dim=1)[0]
         evidence = Evidence(window.end - window.start, side=window.side)
-        yield Input(
-            given,
-            WindowPrediction(window.start, window.end, {}, window.frames, shares=window.shares, evidence=evidence),
+        predicted = WindowPrediction(
+            window.start, window.end, {}, window.frames, shares=window.shares, evidence=evidence
         )
+        if stream is None:
+            yield Input(given, predicted)
+            continue
+        persons = seen_enough(poses.of(window)) if poses else {}
+        keypoints = max(persons.values(), key=prominence, default=None)
+        if keypoints is None:
+            slots, *sizes = joint_sizes(stream)
+            joints = torch.zeros(slots, spec.frames, *sizes)
+        else:
+            joints = skeleton(keypoints, stream, source)
+        yield Input(Seen(given, joints), replace(predicted, keypoints=keypoints))
+        if poses:
+            poses.forget(window.end - spec.seconds)
 
 
 def _skeletons(
@@ -78,26 +102,53 @@ def _skeletons(
     pose: "str | PoseEstimator",
     fps: float | None,
 ) -> Iterator[Input]:
-    from amge.skeleton.layouts import fit_layout
     from amge.skeleton.pose.persons import person_clips
-    from amge.skeleton.sequence import hold, normalise
 
-    layout, graph = backbone.input_layout, getattr(backbone, "graph", None)
-    slots, joints, axes = (axis if isinstance(axis, int) else 1 for axis in (layout[1], *layout[3:]))
     for clip in person_clips(source, spec.frames, spec.seconds, pose, progress, fps):
         evidence = Evidence(clip.end - clip.start)
         keypoints = None if clip.person is None else clip.keypoints
         window = WindowPrediction(
             clip.start, clip.end, {}, clip.frames, clip.person, clip.weight, keypoints=keypoints, evidence=evidence
         )
-        if clip.person is None:
-            yield Input(None, window)
-            continue
-        try:
-            fitted = fit_layout(clip.keypoints, joints, graph, axes)
-        except VideoError as error:
-            raise VideoError(f"{describe(source)}: {error}") from None
-        person = normalise(hold(fitted), graph)
-        given = torch.zeros(slots, *person.shape)
-        given[0] = torch.from_numpy(person)
-        yield Input(given, window)
+        yield Input(None if keypoints is None else skeleton(keypoints, backbone, source), window)
+
+
+def skeleton(keypoints: np.ndarray, backbone: Backbone, source: object = "the joints") -> Tensor:
+    """The joints of one person `(T, V', A')` as a backbone takes them, `(P, T, V, A)`, other slots empty.
+
+    Raises:
+        VideoError: for joints of another layout than the backbone's; names their source.
+    """
+    from amge.skeleton.layouts import fit_layout
+    from amge.skeleton.sequence import hold, normalise
+
+    slots, joints, axes = joint_sizes(backbone)
+    graph = getattr(backbone, "graph", None)
+    try:
+        fitted = fit_layout(keypoints, joints, graph, axes)
+    except VideoError as error:
+        raise VideoError(f"{describe(source)}: {error}") from None
+    person = normalise(hold(fitted), graph)
+    given = torch.zeros(slots, *person.shape)
+    given[0] = torch.from_numpy(person)
+    return given
+
+
+def joint_sizes(backbone: Backbone) -> tuple[int, int, int]:
+    """Persons `P`, joints `V` and axes `A` of what a backbone of skeletons takes; one of what it leaves open."""
+    layout = backbone.input_layout
+    slots, joints, axes = (axis if isinstance(axis, int) else 1 for axis in (layout[1], *layout[3:]))
+    return slots, joints, axes
+
+
+def _poses(pose: "str | PoseEstimator | None") -> "Poses | None":
+    """What finds persons in windows; None, with a warning, where nobody chose it and it is not installed."""
+    from amge.skeleton.pose.persons import Poses
+
+    if pose is not None:
+        return Poses(pose)
+    try:
+        return Poses("mediapipe")
+    except ImportError as error:
+        warnings.warn(f"without poses, from the pictures alone: {reason(error)}", stacklevel=outside())
+        return None

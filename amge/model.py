@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from amge.backbones.contract import Backbone, BackboneOutput
 from amge.errors import VideoError, describe, outside
 from amge.evidence import Evidence, is_unsure, with_detector, with_joints, with_persons, with_pictures
+from amge.fusion.skeleton import SkeletonStream
 from amge.heads.person import PersonHead
 from amge.inputs import Input, Source, inputs
 from amge.labels import move, rows_of, take
@@ -32,7 +33,7 @@ from amge.prediction import (
     of_windows,
 )
 from amge.registry import make_head
-from amge.results import Features, InputSpec, Signals
+from amge.results import Features, InputSpec, Seen, Signals, stacked
 from amge.spec import ModelSpec, SpecFields, class_names
 from amge.tokens import TokenBank
 
@@ -41,6 +42,10 @@ if TYPE_CHECKING:
 
     from amge.hub.publish import Commit  # what push_to_hub gives
     from amge.skeleton.pose import PoseEstimator
+
+
+UNTRAINED = "the model is untrained"
+PICTURES_ALONE = "no pose is known, this is read from the pictures alone"
 
 
 class LoadOptions(SpecFields, total=False):
@@ -66,6 +71,7 @@ class MuscleModel(Module):
         spec: what can rebuild this model; None for one put together by hand, which then takes clips but neither
             predicts from video nor saves.
         person: reads in the patches whether somebody is there, an `amge.heads.PersonHead`; None: nothing does.
+        skeleton: fuses the tokens with those that read joints, an `amge.fusion.SkeletonStream`; None: there are none.
 
     Raises:
         ValueError: if the parts do not fit one another.
@@ -79,6 +85,7 @@ class MuscleModel(Module):
         head: nn.Module,
         spec: ModelSpec | None = None,
         person: PersonHead | None = None,
+        skeleton: SkeletonStream | None = None,
     ) -> None:
         super().__init__()
         if bank is not None and bank.dim != backbone.token_dim:
@@ -92,18 +99,28 @@ class MuscleModel(Module):
         self.head = head
         self.spec = spec
         self.person = person and person.requires_grad_(False)  # its own recipe trains it
+        self.skeleton = skeleton
         self._random_head: Tensor | None = None
         self._warned = False
 
-    def forward_features(self, clip: Tensor) -> Features:
-        """A clip `(B, 3, T, H, W)`, or what else the backbone takes, to all that the model knows before its head.
+    def forward_features(self, clip: Tensor | Seen, skeletons: Tensor | None = None) -> Features:
+        """A clip `(B, 3, T, H, W)`, or what else the backbone takes, to all that the model knows before its head;
+        `skeletons` as for `forward`.
 
         Raises:
             ValueError: if the clip has another layout or type; says what fits.
         """
+        if isinstance(clip, Seen):
+            clip, skeletons = clip
         self._check(clip)
         tokens = self.bank(clip.shape[0]).to(clip.dtype) if self.bank else None
-        return self.gather(self.backbone(clip, tokens))
+        features = self.gather(self.backbone(clip, tokens))
+        if skeletons is None:
+            return features
+        if self.skeleton is None:
+            raise ValueError(f"{self._spec().name} takes no joints beside its clips")
+        self._check(skeletons, self.skeleton.input_layout)
+        return features._replace(fused=self.skeleton(features.fused, skeletons))
 
     def gather(self, out: BackboneOutput) -> Features:
         """What a backbone gave for the tokens of the bank, cut into banks and fused."""
@@ -127,7 +144,7 @@ class MuscleModel(Module):
         spec = self._spec()
         return (logits / spec.temperature).sigmoid() if spec.activation == "sigmoid" else logits.softmax(dim=-1)
 
-    def forward_signals(self, clip: Tensor) -> Signals:
+    def forward_signals(self, clip: Tensor | Seen) -> Signals:
         """A clip `(B, 3, T, H, W)` to what a training loss compares; a head with branches has the methods `branches`
         (tokens to the logits of each) and `merge` (those to the logits of the model)."""
         return self.signals_of(self.forward_features(clip))
@@ -209,20 +226,21 @@ class MuscleModel(Module):
         for key in trained.keys() & own.keys() - moves.fresh.keys():
             own[key].copy_(take(trained[key], moves.moved.get(key, range(len(trained[key]))), own[key]))
 
-    def forward(self, clip: Tensor) -> Tensor:
+    def forward(self, clip: Tensor | Seen, skeletons: Tensor | None = None) -> Tensor:
         """A normalised clip `(B, 3, T, H, W)` to logits `(B, K)`.
 
         A two-stream model takes the channels of both modalities, `(B, 6, T, H, W)`, a skeleton model `(B, P, T, V, 3)`,
-        or `(B, P, T, V, 6)` if it sees world joints.
+        or `(B, P, T, V, 6)` if it sees world joints. A model of pictures and joints takes both, one after the other or
+        as `Seen`; without joints it answers by the pictures alone.
         """
-        return self.forward_head(self.forward_features(clip))
+        return self.forward_head(self.forward_features(clip, skeletons))
 
-    def preprocess(self, source: Source, pose: "str | PoseEstimator | None" = None, fps: float | None = None) -> Tensor:
+    def preprocess(self, source: Source, pose: "str | PoseEstimator | None" = None, fps: float | None = None) -> Any:
         """A video to what the model takes, one row per window; a short video is one window.
 
         That is a normalised clip `(B, 3, T, H, W)` in the model's modality; in both, side by side, for two streams.
         For a skeleton model it is the main person, `(B, P, T, V, A)`, other slots empty; `A` is 3, or 6 with world
-        joints.
+        joints. For a model of pictures and joints both, a `Seen`.
 
         Args:
             source: path of a video or of a folder of images, or raw frames, uint8 `(T, H, W, 3)`. A skeleton model also
@@ -237,12 +255,12 @@ class MuscleModel(Module):
             VideoError: (a `ValueError`) if the source cannot be read, or a pose estimator finds nobody in it.
             ImportError: if the library of the pose estimator is not installed.
         """
-        rows = [Input(g, light(window)) for g, window in inputs(self._spec(), self.backbone, source, None, pose, fps)]
+        rows = [Input(g, light(window)) for g, window in self._inputs(source, None, pose, fps)]
         main = by_prominence([row.window for row in rows])[0]
         given = [row.given for row in rows if row.window.person == main and row.given is not None]
         if not given:
             raise VideoError(f"no person was found in {describe(source)}")
-        return torch.stack(given)
+        return stacked(given)
 
     @overload
     def predict(
@@ -287,12 +305,14 @@ class MuscleModel(Module):
             VideoError: (a `ValueError`) if a source cannot be read; says why.
             ImportError: if the library of the pose estimator is not installed.
         """
-        if isinstance(source, list | tuple):
+        if isinstance(source, list | tuple) and not isinstance(source, Seen):
             return [self.predict(each, pose, fps, threshold) for each in source]
         spec = self._spec()
         limit = check_threshold(spec.threshold if threshold is None else threshold, spec.labels)
         ready = isinstance(source, Tensor) and source.is_floating_point()
-        if isinstance(source, Tensor) and ready and (source.ndim == 5 or spec.modality != "skeleton"):
+        if isinstance(source, Seen):
+            windows = self._answers(source)
+        elif isinstance(source, Tensor) and ready and (source.ndim == 5 or spec.modality != "skeleton"):
             windows = self._answers(source if source.ndim == 5 else source[None])
         else:
             windows = [light(window) for window in self.predict_windows(source, pose=pose, fps=fps)]
@@ -321,12 +341,12 @@ class MuscleModel(Module):
             ImportError: if the library of the pose estimator is not installed.
         """
         spec = self._spec()
-        for given, window in inputs(spec, self.backbone, source, progress, pose, fps):
+        for given, window in self._inputs(source, progress, pose, fps):
             if given is None:
                 evidence = replace(self._evidence(window), person=0.0)
                 yield window.judged(dict.fromkeys(spec.labels), evidence, spec.evidence)
             else:
-                yield self._answers(given[None], window)[0]
+                yield self._answers(stacked([given]), window)[0]
 
     # The next three reach up into the hub when they are called: the only imports of this library that run upwards.
 
@@ -353,6 +373,10 @@ class MuscleModel(Module):
 
         return from_pretrained(source, revision, **options)
 
+    def _inputs(self, source: Source, progress: Any, pose: Any, fps: float | None) -> Iterator[Input]:
+        stream = self.skeleton.backbone if self.skeleton else None
+        return inputs(self._spec(), self.backbone, source, progress, pose, fps, stream)
+
     def _spec(self) -> ModelSpec:
         if self.spec is None:
             raise ValueError("this model was put together by hand; without a spec it does not know its labels or input")
@@ -362,7 +386,7 @@ class MuscleModel(Module):
         """A tensor of the model's device and type."""
         return next(self.parameters(), torch.empty(0))
 
-    def _check(self, clip: Tensor) -> None:
+    def _check(self, clip: Tensor, layout: tuple[str | int, ...] | None = None) -> None:
         if torch.compiler.is_compiling():
             return
         if not isinstance(clip, Tensor):
@@ -370,7 +394,8 @@ class MuscleModel(Module):
                 f"a model takes a clip, a tensor, not {describe(clip)}; model.predict(...) takes videos, and "
                 f"model.preprocess(...) makes clips of them"
             )
-        layout = getattr(self.backbone, "input_layout", Backbone.input_layout)
+        if layout is None:
+            layout = getattr(self.backbone, "input_layout", Backbone.input_layout)
         if clip.ndim != len(layout) or any(
             isinstance(axis, int) and axis != size for axis, size in zip(layout, clip.shape, strict=True)
         ):
@@ -392,22 +417,24 @@ class MuscleModel(Module):
             raise ValueError(f"the clip is {clip.dtype}, the model {dtype}; bring one to the other with .to(dtype)")
 
     @torch.inference_mode()
-    def _answers(self, clip: Tensor, window: WindowPrediction | None = None) -> list[WindowPrediction]:
+    def _answers(self, given: Tensor | Seen, window: WindowPrediction | None = None) -> list[WindowPrediction]:
         """The predictions for the rows of what the model takes, in eval mode whatever mode the model is in.
 
         Args:
-            clip: `(B, ...)`.
+            given: `(B, ...)`.
             window: what is known of it, if `B` is 1.
         """
+        clip, skeletons = given if isinstance(given, Seen) else (given, None)
         if not len(clip):
             raise ValueError(f"expected at least one clip, got {tuple(clip.shape)}")
         spec, training = self._spec(), [module for module in self.modules() if module.training]
         self._warn_if_untrained()
         parameter = self._like()
         clip = clip.to(parameter.device, parameter.dtype)
+        skeletons = None if skeletons is None else skeletons.to(parameter.device, parameter.dtype)
         self.eval()
         try:
-            features = self.forward_features(clip)
+            features = self.forward_features(clip, skeletons)
             logits = self.forward_head(features).float()
             maps = self.person(features.patches, features.grid) if self.person else None
         finally:
@@ -419,13 +446,17 @@ class MuscleModel(Module):
             )
         rows = self.probabilities(logits).cpu().tolist()
         window = window or WindowPrediction(0.0, 0.0, {}, None)
-        known, doubts = self._evidence(window), () if self.trained else ("the model is untrained",)
+        known, doubts = self._evidence(window), () if self.trained else (UNTRAINED,)
         answers = []
         for row, values in enumerate(rows):
             evidence = known if maps is None else with_persons(known, maps, row, window.shares)
-            if spec.modality != "skeleton" and window.frames is not None and is_unsure(evidence, spec.evidence):
+            if window.keypoints is not None and maps is not None:
+                evidence = with_joints(evidence, window.keypoints, window.frames)
+            elif window.keypoints is None and window.frames is not None and is_unsure(evidence, spec.evidence):
                 evidence = with_detector(evidence, window.frames, spec.evidence)
-            answers.append(window.judged(dict(zip(spec.labels, values, strict=True)), evidence, spec.evidence, doubts))
+            alone = self.skeleton and (skeletons is None or not skeletons[row].any())
+            said = (*doubts, PICTURES_ALONE) if alone else doubts
+            answers.append(window.judged(dict(zip(spec.labels, values, strict=True)), evidence, spec.evidence, said))
         return answers
 
     @staticmethod

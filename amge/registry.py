@@ -138,6 +138,8 @@ def used(spec: ModelSpec) -> list[tuple[str, str]]:
     named = (
         ("backbone", spec.backbone),
         ("backbone", spec.auxiliary_backbone),
+        ("backbone", spec.skeleton),
+        ("fusion", spec.skeleton_fusion),
         ("fusion", spec.fusion),
         ("fusion", None if streams in ("", "late") else streams),
         ("head", spec.head),

@@ -3,6 +3,7 @@
 Shapes: `B` batch, `T H W` picture or grid, `N` patches, `M` tokens per bank, `C` channels, `K` labels, `V` joints.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -36,6 +37,22 @@ class Signals(NamedTuple):
     for distillation have two, others one."""
     logits: Tensor
     """`(B, K)`, what `forward` gives."""
+
+
+class Seen(NamedTuple):
+    """What a model sees of clips that takes pictures and joints."""
+
+    clip: Tensor
+    """`(B, 3, T, H, W)`."""
+    skeletons: Tensor
+    """`(B, P, T, V, A)`, zero where nobody's joints are known."""
+
+
+def stacked(rows: Sequence[Tensor | Seen]) -> Tensor | Seen:
+    """Rows of what a model takes as a batch."""
+    if isinstance(rows[0], Seen):
+        return Seen(*(torch.stack(parts) for parts in zip(*rows, strict=True)))
+    return torch.stack(rows)  # type: ignore[arg-type]
 
 
 class InputSpec(NamedTuple):

@@ -104,6 +104,10 @@ class SpecFields(TypedDict, total=False):
     head_args: Mapping[str, Any]
     streams: str | None
     streams_args: Mapping[str, Any]
+    skeleton: str | None
+    skeleton_args: Mapping[str, Any]
+    skeleton_fusion: str | None
+    skeleton_fusion_args: Mapping[str, Any]
     auxiliary: str
     auxiliary_backbone: str | None
     auxiliary_backbone_args: Mapping[str, Any]
@@ -160,6 +164,13 @@ class ModelSpec:
     a registered fusion (a patch embedding for each, before one trunk)."""
     streams_args: Mapping[str, Any] = field(default_factory=dict)
     """Of the fusion of patch embeddings."""
+    skeleton: str | None = None
+    """Registered backbone of the joints that a model of pictures sees besides, where somebody's are known; its muscle
+    tokens are fused with those of the pictures."""
+    skeleton_args: Mapping[str, Any] = field(default_factory=dict)
+    skeleton_fusion: str | None = None
+    """Registered name of the fusion of both; with `skeleton` alone."""
+    skeleton_fusion_args: Mapping[str, Any] = field(default_factory=dict)
     auxiliary: str = "rgb_diff"
     """The second modality: of the teacher, at training time only, or of the second stream."""
     auxiliary_backbone: str | None = None
@@ -227,11 +238,17 @@ class ModelSpec:
         for name in ("arch", "backbone", "head"):
             if not isinstance(getattr(self, name), str) or not getattr(self, name):
                 raise ValueError(f"{name} must be a name, got {getattr(self, name)!r}")
-        for part in ("fusion", "streams", "auxiliary_backbone", "distill"):
+        for part in ("fusion", "streams", "skeleton", "skeleton_fusion", "auxiliary_backbone", "distill"):
             if not isinstance(getattr(self, part), str | None):
                 raise ValueError(f"{part} must be a name or None, got {getattr(self, part)!r}")
             if getattr(self, part) is None and getattr(self, f"{part}_args"):
                 raise ValueError(f"{part}_args={getattr(self, f'{part}_args')!r} have no {part} to go to")
+        if (self.skeleton is None) != (self.skeleton_fusion is None):
+            raise ValueError(
+                f"skeleton and skeleton_fusion go together; got {self.skeleton!r} and {self.skeleton_fusion!r}"
+            )
+        if self.skeleton and (self.modality == "skeleton" or not self.banks):
+            raise ValueError("a second stream of joints is for models of pictures with muscle tokens")
         if self.streams and (self.modality == self.auxiliary or "skeleton" in self.modalities):
             raise ValueError(f"two streams see two different kinds of clips, got {' and '.join(self.modalities)}")
         if self.streams == "late" and self.streams_args:

@@ -9,6 +9,7 @@ from amge.fusion.mctf import MCTF
 from amge.fusion.mixed import Mixed
 from amge.fusion.patch import PatchFusion
 from amge.fusion.self_attention import SelfAttention
+from amge.fusion.skeleton import SkeletonStream
 
 __all__ = [
     "MCTF",
@@ -21,5 +22,6 @@ __all__ = [
     "PatchFusion",
     "Product",
     "SelfAttention",
+    "SkeletonStream",
     "Sum",
 ]

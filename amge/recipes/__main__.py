@@ -83,6 +83,25 @@ def poses(
         train_poses(spec, data, out, pool, epochs, seed=seed, stop=stop, splits=tuple(split or ("train",)))
 
 
+@app.command("transm3e-lite-pose")
+def fused(
+    data: Annotated[Path, typer.Option(help="Folder of the prepared open exercise photographs.")],
+    out: Annotated[Path, typer.Option(help="Run folder; the model comes to lie in its folder `model`.")],
+    video: Annotated[str, typer.Option(help="Name or folder of a trained model of RGB pictures.")] = "transm3e-lite",
+    poses: Annotated[str, typer.Option(help="Name or folder of a trained skeleton model.")] = "st-gcn",
+    share: Annotated[float, typer.Option(min=0, max=1, help="Of the skeleton model in the mean of both.")] = 0.7,
+    steps: Annotated[int, typer.Option(min=1, help="Of training.")] = 2000,
+    seed: int = 0,
+) -> None:
+    """Fuse the muscle tokens of a video model and a skeleton model, which stay as they are."""
+    from amge.builder import load
+    from amge.recipes.transm3e_lite_pose.recipe import train as train_fused
+
+    with one_line_errors():
+        model = train_fused(load(video), load(poses), data, out, share=share, steps=steps, seed=seed)
+        model.save_pretrained(out / "model")
+
+
 @app.command()
 def person(
     model: Annotated[str, typer.Option(help="Name or folder of a trained model of RGB pictures.")],

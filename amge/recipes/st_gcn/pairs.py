@@ -6,6 +6,7 @@ Shapes: `n` pairs, `V` joints, `A` axes: 3, or 6 in three dimensions; a pair is 
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -27,7 +28,16 @@ def load_pairs(
     folder: str | Path, *splits: str, joints: str | Path | None = None, graph: Graph = COCO17, axes: int = 3
 ) -> tuple[np.ndarray, np.ndarray]:
     """The pairs `(n, 2, V, A)` of some splits of the open exercise photographs, in which somebody was found, and their
-    targets `(n, K)`.
+    targets `(n, K)`; arguments and errors as `poses_of`."""
+    samples, pairs = poses_of(folder, *splits, joints=joints, graph=graph, axes=axes)
+    return pairs, np.stack([encode(sample["regions"]) for sample in samples])
+
+
+def poses_of(
+    folder: str | Path, *splits: str, joints: str | Path | None = None, graph: Graph = COCO17, axes: int = 3
+) -> tuple[list[dict[str, Any]], np.ndarray]:
+    """The samples of some splits of the open exercise photographs, as `labels.json` has them, in which somebody was
+    found, and their pairs `(n, 2, V, A)`.
 
     Args:
         folder: of the prepared set.
@@ -48,8 +58,7 @@ def load_pairs(
         keypoints = fit_layout(archive["keypoints"], graph.joints, graph, axes)
         poses = dict(zip(archive["ids"].tolist(), keypoints, strict=True))
         chosen = [s for s in samples if s["split"] in splits and poses[s["id"]][..., 2].any()]
-        pairs = normalise(np.stack([hold(poses[sample["id"]]) for sample in chosen]), graph)
-        return pairs, np.stack([encode(sample["regions"]) for sample in chosen])
+        return chosen, normalise(np.stack([hold(poses[sample["id"]]) for sample in chosen]), graph)
     except (OSError, KeyError, ValueError) as error:
         raise not_prepared(folder, error) from None
 

@@ -4,7 +4,7 @@ Shapes: `T` frames, `V` joints; the last axis, `A`, is x and y in pixels and con
 world joint besides.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -15,8 +15,8 @@ from amge.skeleton.files import as_skeletons, is_skeletons
 from amge.skeleton.layouts import TRUNK, layout_of
 from amge.skeleton.pose.estimators import ESTIMATORS, PoseEstimator, estimator
 from amge.skeleton.sequence import cut, without_missing
-from amge.skeleton.tracking import Tracker, extent
-from amge.video.windows import windows
+from amge.skeleton.tracking import Tracker, extents
+from amge.video.windows import Window, windows
 
 LEAST_SEEN = 0.25
 """Share of a clip's frames that a person must be seen in to be reported."""
@@ -78,12 +78,9 @@ def person_clips(
     if isinstance(pose, str):
         one_of("pose estimator", pose, ESTIMATORS)
     for start, end, persons, frames in _clips(source, num_frames, seconds, pose, progress, fps):
-        seen = {number: (clip[..., 2] > 0).any(axis=1).mean() for number, clip in persons.items()}
-        least = min(LEAST_SEEN, max(seen.values(), default=0))
-        there = [number for number, share in seen.items() if share >= least and share > 0]
-        for number in there:
-            clip = persons[number]
-            yield PersonClip(start, end, number, float(np.mean([extent(frame) for frame in clip])), clip, frames)
+        there = seen_enough(persons)
+        for number, clip in there.items():
+            yield PersonClip(start, end, number, prominence(clip), clip, frames)
         if not there:
             yield PersonClip(start, end, None, 0.0, np.zeros((num_frames, 1, 3), np.float32), frames)
 
@@ -101,19 +98,62 @@ def _clips(
         for start, end, chosen in cut(skeletons, num_frames, seconds):
             yield start, end, dict(enumerate(skeletons.keypoints[:, chosen])), None
         return
-    estimate, tracker, joints = estimator(pose), Tracker(), set()
+    poses = Poses(pose)
     for window in windows(source, num_frames, seconds, progress=progress, fps=fps):  # type: ignore[arg-type]
-        new = [i for i, time in enumerate(window.times) if time not in tracker.seen and time not in window.times[:i]]
-        poses = check_poses(estimate(window.frames[new]), len(new)) if new else []
-        joints |= {persons.shape[1:] for persons in poses if len(persons)}
-        if len(joints) > 1:
-            raise ValueError(f"a pose estimator must give the same joints always, this one gave {sorted(joints)}")
+        yield window.start, window.end, poses.of(window), window.frames
+        poses.forget(window.end - seconds)
+
+
+class Poses:
+    """The persons in the windows of a video, one window after the other; each frame is looked at once.
+
+    Args:
+        pose: a pose estimator, or its name; of one that comes by name, poses that do not look like a person's count as
+            none.
+
+    Raises:
+        ValueError: for an unknown name.
+        ImportError: if the estimator's library is not installed.
+    """
+
+    def __init__(self, pose: str | PoseEstimator) -> None:
+        self.named, self.estimate = isinstance(pose, str), estimator(pose)
+        self.tracker = Tracker()
+        self.joints: set[tuple[int, ...]] = set()
+
+    def of(self, window: Window) -> dict[int, np.ndarray]:
+        """Number of each person seen in a window, to their joints in its frames `(T, V, A)`.
+
+        Raises:
+            ValueError: if the estimator does not give poses, or not always the same joints.
+        """
+        seen, times = self.tracker.seen, window.times
+        new = [i for i, time in enumerate(times) if time not in seen and time not in times[:i]]
+        poses = check_poses(self.estimate(window.frames[new]), len(new)) if new else []
+        self.joints |= {persons.shape[1:] for persons in poses if len(persons)}
+        if len(self.joints) > 1:
+            raise ValueError(f"a pose estimator must give the same joints always, this one gave {sorted(self.joints)}")
         for i, persons in zip(new, poses, strict=True):
             size = window.frames.shape[2], window.frames.shape[1]
-            believed = [not isinstance(pose, str) or believable(person, size) for person in persons]
-            tracker.add(window.times[i], persons[believed])
-        yield window.start, window.end, tracker.clip(window.times), window.frames
-        tracker.forget(window.end - seconds)
+            believed = [not self.named or believable(person, size) for person in persons]
+            self.tracker.add(times[i], persons[believed])
+        return self.tracker.clip(times)
+
+    def forget(self, before: float) -> None:
+        """Drop what was seen before a time, in seconds."""
+        self.tracker.forget(before)
+
+
+def seen_enough(persons: Mapping[int, np.ndarray]) -> dict[int, np.ndarray]:
+    """Those who are seen in a quarter of their clips' frames; if nobody is, those who are seen most."""
+    seen = {number: (clip[..., 2] > 0).any(axis=1).mean() for number, clip in persons.items()}
+    least = min(LEAST_SEEN, max(seen.values(), default=0))
+    return {number: clip for number, clip in persons.items() if seen[number] >= least and seen[number] > 0}
+
+
+def prominence(clip: np.ndarray) -> float:
+    """The mean size in pixels of a person `(T, V, A)`, 0 in frames where they are not seen."""
+    return float(extents(clip).mean())
 
 
 def believable(pose: np.ndarray, size: tuple[int, int]) -> bool:
