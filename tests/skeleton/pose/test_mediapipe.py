@@ -51,6 +51,17 @@ def test_two_persons_far_from_a_wide_camera(frames):
     assert abs(both[0, 24, 0] - both[1, 24, 0]) > 3 * height
 
 
+def test_people_are_cut_out(frames):
+    height, width = frames.shape[1:3]
+    gap = np.full((height, 4 * height, 3), 90, np.uint8)
+    masks = MediaPipe(masks=True).mask
+    alone, two = masks(frames[0]), masks(np.concatenate([frames[0], gap, frames[0]], axis=1))
+    assert alone.shape == (height, width) and alone.dtype == np.uint8 and 0.02 < (alone > 127).mean() < 0.5
+    for side in (two[:, :width], two[:, -width:]):  # found in squares
+        assert ((side > 127) & (alone > 127)).sum() > 0.7 * (alone > 127).sum()
+    assert not two[:, width : 3 * width].any() and not masks(gap).any()
+
+
 def test_a_skeleton_model_predicts_from_video():
     model = amge.build("st-gcn-tiny", activation="sigmoid").eval()
     (clip,) = person_clips(SQUAT, 8)
