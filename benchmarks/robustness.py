@@ -5,7 +5,8 @@ python benchmarks/robustness.py --model transm3e-lite --model st-gcn --data FOLD
 `PICTURES` says what becomes of the photographs, `MOVING` how clips of four seconds at 30 frames a second play that
 switch between the two each second, `BETWEEN` what fills the time between the two in clips that show the change once.
 Other backgrounds are training photographs whose person OpenCV's inpainting covers, the same behind both photographs of
-an exercise; photographs in which no person is found stay as they are. Skeleton models see the largest person that
+an exercise; photographs in which no person is found stay as they are. `own background` cuts people out in the same way
+and puts them back, so that what the cutting itself does can be told apart. Skeleton models see the largest person that
 MediaPipe finds in the changed photographs, but the prepared joints under `joints`. Masks and poses are kept in the work
 folder, and figures that FILE has already stay there.
 """
@@ -113,6 +114,9 @@ PICTURES: dict[str, Callable[[Scene], np.ndarray]] = {
     "JPEG 30": lambda scene: scene.each(jpeg),
     "tilt +15°": lambda scene: scene.each(lambda photo: tilted(photo, 15)),
     "tilt -15°": lambda scene: scene.each(lambda photo: tilted(photo, -15)),
+    "own background": lambda scene: scene.people(
+        lambda photo, mask: swap_background(photo, mask, without_person(photo, mask))
+    ),
     "background 1": lambda scene: scene.before(scene.another(1)),
     "background 2": lambda scene: scene.before(scene.another(2)),
     "texture": lambda scene: scene.before(random_texture(scene.photos.shape[1:3], scene.chance(3))),
