@@ -18,6 +18,14 @@ def test_import_is_quiet_and_light():
     assert (done.stdout, done.stderr, done.returncode) == ("", "", 0)
 
 
+def test_models_and_recipes_start_without_pyav():
+    """A machine that only trains, or takes arrays, need not decode videos."""
+    code = "import sys; sys.modules['av'] = None\nimport amge, amge.recipes.__main__, numpy as np\n"
+    code += "amge.build('transm3e-tiny').preprocess(np.zeros((4, 64, 64, 3), 'uint8')); print('fine', end='')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.stdout == "fine", done.stderr
+
+
 def test_public_names_are_there_and_documented_in_order():
     """`dir` sorts, so the order is that of the docstring."""
     documented = re.findall(r"\w+", " ".join(line[10:] for line in (amge.__doc__ or "").split("\n\n")[2].splitlines()))

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 
 from amge.errors import VideoError, describe
-from amge.video.decode import from_file, seconds_of
 from amge.video.frames import MIN_SIDE, Shown, check_array, from_animation, from_array, from_images
 from amge.video.path import look
 
@@ -33,6 +32,8 @@ def read_frames(source: object, fps: float, max_side: int, start: float = 0.0) -
         return from_images(path, found, fps, max_side)
     if _animated(found):
         return from_animation(path, max_side)
+    from amge.video.decode import from_file  # PyAV comes with it, which arrays and pictures do without
+
     return from_file(path, found, max_side, start)
 
 
@@ -48,7 +49,11 @@ def duration(source: str | os.PathLike[str], fps: float = 30.0) -> float:
         VideoError: if it cannot be read.
     """
     found = look(source)
-    seconds = None if isinstance(found, list) or _animated(found) else seconds_of(Path(source))
+    seconds = None
+    if not (isinstance(found, list) or _animated(found)):
+        from amge.video.decode import seconds_of
+
+        seconds = seconds_of(Path(source))
     if seconds is None:
         with closing(read_frames(source, fps, MIN_SIDE)) as stream:
             seconds = max((shown.end for shown in stream), default=0.0)
