@@ -15,6 +15,9 @@ from amge.recipes.st_gcn.recipe import DECODER
 from amge.recipes.st_gcn.recipe import train as train_poses
 from amge.recipes.transm3e_lite.recipe import STAGES
 from amge.recipes.transm3e_lite.recipe import train as train_lite
+from amge.recipes.transm3e_small.clips import Mixture
+from amge.recipes.transm3e_small.pack import make_pack
+from amge.recipes.transm3e_small.recipe import train as train_small
 from amge.spec import SpecFields
 from amge.zoo import spec as spec_of
 
@@ -48,6 +51,46 @@ def lite(
         if not tokens:
             spec = spec.replace(tokens=1, banks=("main",), fusion=None, distill=None)
         train_lite(spec, data, out, tuple(stage) if stage else STAGES, epochs, distill, frames, size=size, seed=seed)
+
+
+@app.command()
+def pack(
+    data: Annotated[Path, typer.Option(help="Folder of the prepared open exercise photographs.")],
+    out: Annotated[Path, typer.Option(help="The file, up to 30 MiB.")],
+    teacher: Annotated[
+        list[str] | None,
+        typer.Option(help="Name or folder of a model for soft labels; default: st-gcn, transm3e-lite."),
+    ] = None,
+    quality: Annotated[int, typer.Option(min=1, max=95, help="Of the JPEGs.")] = 75,
+) -> None:
+    """Pack all that `transm3e-small` trains on into one file, on a CPU."""
+    with one_line_errors():
+        make_pack(data, out, teacher or ("st-gcn", "transm3e-lite"), quality)
+
+
+@app.command("transm3e-small")
+def small(
+    pack: Annotated[Path, typer.Option(help="What `pack` wrote.")],
+    out: Annotated[Path, typer.Option(help="Run folder; run again to go on after a cut.")],
+    model: Annotated[str, typer.Option(help="Another to train, from `amge list`.")] = "transm3e-small",
+    steps: Annotated[
+        tuple[int, int, int], typer.Option(help="Of the stages features, labels and length; 0 leaves one out.")
+    ] = (1100, 900, 200),
+    batch: Annotated[tuple[int, int, int], typer.Option(help="Clips a step of each stage.")] = (128, 64, 16),
+    split: Annotated[list[str] | None, typer.Option(help="To learn from; default: train.")] = None,
+    backgrounds: Annotated[float, typer.Option(help="Share of clips before another background.")] = 0.5,
+    figures: Annotated[float, typer.Option(help="Share of rendered figures.")] = 0.2,
+    soft: Annotated[float, typer.Option(help="Share of the other models' answers in the targets.")] = 0.5,
+    distill: Annotated[bool, typer.Option(help="First train a teacher on RGB differences, for MCTKD.")] = False,
+    start: Annotated[Path | None, typer.Option(help="Folder of a checkpoint to start from.")] = None,
+    seed: int = 0,
+) -> None:
+    """Train the flagship on a pack, in stages that need a GPU and half an hour."""
+    with one_line_errors():
+        spec = spec_of(model)
+        spec = spec.replace(backbone_args={**spec.backbone_args, "drop_path": 0.1})
+        mixture = Mixture(tuple(split or ("train",)), backgrounds, figures, soft)
+        train_small(spec, pack, out, steps, batch, mixture=mixture, distill=distill, start=start, seed=seed)
 
 
 @app.command("st-gcn")

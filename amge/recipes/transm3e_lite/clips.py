@@ -66,13 +66,27 @@ def from_pose(
     exercise: Exercise, frames: int, size: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray] | None:
     """A figure of random looks that moves between the two poses of an exercise; None where no person was found."""
+    phase = np.arange(frames) / frames * rng.uniform(0.8, max(1.0, frames / 2)) + rng.random()
+    return figure(exercise, 0.5 - 0.5 * np.cos(2 * np.pi * phase), size, rng)
+
+
+def figure(
+    exercise: Exercise, weight: np.ndarray, size: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """A figure of random looks between the two poses of an exercise; None where no person was found.
+
+    Args:
+        exercise: of two poses.
+        weight: how much of the second pose each frame shows, `(T,)`.
+        size: the longer side.
+        rng: source of all chance.
+    """
     joints = exercise.keypoints
     if (joints[:, 5:, 2] > 0.3).mean() < 0.6:
         return None
     height, width = exercise.photos.shape[1:3]
     scale = size / max(height, width)
-    phase = np.arange(frames) / frames * rng.uniform(0.8, max(1.0, frames / 2)) + rng.random()
-    weight = (0.5 - 0.5 * np.cos(2 * np.pi * phase))[:, None, None]
+    weight = weight[:, None, None]
     poses = (1 - weight) * joints[0] + weight * joints[1]
     poses[..., 2] = np.minimum(joints[0, :, 2], joints[1, :, 2])
     poses[..., :2] *= scale
