@@ -116,6 +116,19 @@ def test_what_a_user_can_mend_is_one_line(pack, trained, tmp_path):
         assert result.exit_code == 2 and said in result.stderr and result.stderr.count("\n") == 1, result.stderr
 
 
+def test_options_reach_the_recipe(monkeypatch):
+    calls = []
+    monkeypatch.setattr(commands, "train_small", lambda *given, **options: calls.append((given, options)))
+    monkeypatch.setattr(commands, "make_pack", lambda *given: calls.append(given))
+    arguments = ["--pack", "p", "--out", "run", "--steps", "0", "5", "6", "--split", "train", "--split", "val_seen"]
+    assert CliRunner().invoke(commands.app, ["transm3e-small", *arguments, "--soft", "0.1"]).exit_code == 0
+    assert CliRunner().invoke(commands.app, ["pack", "--data", "d", "--out", "p", "--teacher", "x"]).exit_code == 0
+    (spec, *given), options = calls[0]
+    assert spec.arch == "transm3e-small" and spec.backbone_args["drop_path"] == 0.1
+    assert given[2:] == [(0, 5, 6), (128, 64, 16)] and options["mixture"].splits == ("train", "val_seen")
+    assert options["mixture"].soft == 0.1 and calls[1][2:] == (["x"], 75)
+
+
 def test_a_picture_lies_in_the_middle_of_its_square():
     found = square(np.full((20, 40, 3), 255, np.uint8), 40)
     assert (found[:, 10:30] == 255).all() and (found[:, :10] == 127).all() and (found[:, 30:] == 127).all()

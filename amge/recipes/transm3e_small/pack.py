@@ -115,21 +115,18 @@ def make_pack(data: Path, out: Path, teachers: Sequence[str] = (), quality: int 
 def verdicts(model: MuscleModel, exercises: Sequence[Exercise], data: Path, out: Path) -> Tensor:
     """What a model says of exercises, probabilities `(n, K)`; of joints alone, half where nobody was found."""
     spec: Any = model.eval().spec
-    given: list[np.ndarray] = [exercise.keypoints for exercise in exercises]
-    if spec.modality != "skeleton":
-        given = [to_frames(exercise, spec.frames) for exercise in exercises]
-    elif model.input_spec.shape[-1] != 3:
+    poses = {exercise.id: exercise.keypoints for exercise in exercises}
+    if spec.modality == "skeleton" and model.input_spec.shape[-1] != 3:
         with np.load(estimate(data, out.with_name(f"{out.stem}-joints.npz"))) as kept:
             poses = dict(zip(kept["ids"].tolist(), kept["keypoints"], strict=True))
-        given = [poses[exercise.id] for exercise in exercises]
-    unknown = torch.full((1, len(spec.labels)), 0.5)
-    rows = [
-        model.probabilities(model(model.preprocess(each))).mean(0, keepdim=True)
-        if spec.modality != "skeleton" or each[..., 2].any()
-        else unknown
-        for each in track(given, f"what {spec.name} says of {len(exercises)} exercises")
-    ]
-    return torch.cat(rows)
+    rows = []
+    for exercise in track(exercises, f"what {spec.name} says of {len(exercises)} exercises"):
+        given = to_frames(exercise, spec.frames) if spec.modality != "skeleton" else poses[exercise.id]
+        if spec.modality == "skeleton" and not given[..., 2].any():
+            rows.append(torch.full((len(spec.labels),), 0.5))
+        else:
+            rows.append(model.probabilities(model(model.preprocess(given))).mean(0))
+    return torch.stack(rows)
 
 
 def packed(picture: np.ndarray, size: tuple[int, int], form: str, quality: int) -> bytes:
