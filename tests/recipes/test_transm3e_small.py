@@ -101,7 +101,7 @@ def test_what_a_user_can_mend_is_one_line(pack, trained, tmp_path):
     broken = tmp_path / "broken"
     broken.write_bytes(pack.read_bytes()[:100_000])
     other = tmp_path / "other.safetensors"
-    packs.save_file({"x": torch.zeros(1)}, other)
+    other.write_bytes(packs.save({"x": torch.zeros(1)}))
     tiny = ("--model", "transm3e-tiny")
     for arguments, said in (
         (("--pack", broken, "--out", tmp_path / "run", *tiny), "is not a whole pack"),

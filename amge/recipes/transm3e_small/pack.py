@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 from rich.progress import track
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from amge.builder import load as load_model
@@ -106,7 +106,7 @@ def make_pack(data: Path, out: Path, teachers: Sequence[str] = (), quality: int 
         "sources": [{"name": "open-exercise", "licence": LICENCES["open-exercise"]}, IMAGENET],
     }
     with whole(out) as part:
-        save_file(tensors, part, {"amge": FORM, "about": json.dumps(about)})
+        part.write_bytes(save(tensors, {"amge": FORM, "about": json.dumps(about)}))
         if (taken := part.stat().st_size) > LARGEST:
             raise ValueError(f"the pack takes {taken / 2**20:.1f} MiB, over {LARGEST >> 20}; take a lower --quality")
 

@@ -107,7 +107,8 @@ def train(
     stock = fill(held, spec.size * 5 // 4, rendered, mixture.splits, seed, device)
     judged = [name for name in SPLITS[1:] if name not in mixture.splits and len(stock.of([name]))]
     said = f"what {' and '.join(held.about['teachers'])} say, in {mixture.soft:g} of the targets"
-    first = {"start": str(start)} if start else {"features": "EfficientNet-Lite0 on ImageNet, in training alone"}
+    first = {"start": str(start)} if start else {}
+    first |= {"features": "EfficientNet-Lite0's on ImageNet, in training alone"} if steps[0] else {}
     sets = [(name, LICENCES[name]) for name in ("open-exercise", "synthetic")]
     about = made_of(
         sets,
