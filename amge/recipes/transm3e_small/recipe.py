@@ -133,9 +133,10 @@ def train(
             total = epochs * batches
             clips = Clips(stock, spec, frames, batch[number], batches, mixture, 10 * seed + number)
             trainable = make(model, total)
-            keep = "best" if getattr(trainable, "judged", None) else "last"
-            loader = DataLoader(clips, batch_size=None)
-            fit(trainable, loader, folder, epochs, seed, clips, max(0.0, min(0.999, 1 - 10 / total)), keep)
+            best = bool(getattr(trainable, "judged", None))
+            keep, validated = ("best", 1.0) if best else ("last", 0.0)
+            loader, ema = DataLoader(clips, batch_size=None), max(0.0, min(0.999, 1 - 10 / total))
+            fit(trainable, loader, folder, epochs, seed, clips, ema, keep, limit_val_batches=validated)
         done.append(from_pretrained(folder))
 
     def still(model: MuscleModel, total: int) -> Stage:
