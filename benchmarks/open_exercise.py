@@ -13,6 +13,7 @@ import torch
 import amge
 from amge.data.open_exercise import Exercise, load, to_frames
 from amge.metrics import mean_average_precision
+from amge.results import Seen
 
 
 def given(model: amge.MuscleModel, exercise: Exercise) -> np.ndarray | torch.Tensor:
@@ -24,15 +25,20 @@ def given(model: amge.MuscleModel, exercise: Exercise) -> np.ndarray | torch.Ten
     return torch.zeros_like(model.input_spec.example())
 
 
-def as_clip(model: amge.MuscleModel, source: np.ndarray | torch.Tensor) -> torch.Tensor:
-    return source if isinstance(source, torch.Tensor) else model.preprocess(source)
+def as_clip(model: amge.MuscleModel, exercise: Exercise) -> torch.Tensor | Seen:
+    source = given(model, exercise)
+    if isinstance(source, torch.Tensor):
+        return source
+    if model.skeleton is None:
+        return model.preprocess(source)
+    return model.preprocess(source, pose=lambda frames: [exercise.keypoints[i % 2][None] for i in range(len(frames))])
 
 
 def evaluate(model: amge.MuscleModel, data: str | Path, split: str) -> float:
     """mAP in percent, macro over the regions that occur in the split."""
     exercises = load(data, split)
     with torch.inference_mode():  # a verdict has no say
-        logits = [model(as_clip(model, given(model, exercise)))[0] for exercise in exercises]
+        logits = [model(as_clip(model, exercise))[0] for exercise in exercises]
     scores = [model.probabilities(each).tolist() for each in logits]
     return 100 * mean_average_precision(np.stack([e.target for e in exercises]), np.array(scores))
 

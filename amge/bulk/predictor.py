@@ -43,11 +43,11 @@ class Predictor:
         self.model: MuscleModel = load(str(model)) if isinstance(model, str | Path) else model
         if (spec := self.model.spec) is None:
             raise ValueError("this model was put together by hand; without a spec it does not know its labels or input")
-        if pose is not None and spec.modality != "skeleton":
-            raise ValueError(f"{spec.name} looks at pictures; a pose estimator is for skeleton models")
+        if pose is not None and spec.modality != "skeleton" and not spec.skeleton:
+            raise ValueError(f"{spec.name} looks at pictures; a pose estimator is for models that see joints")
         self.threshold = check_threshold(spec.threshold if threshold is None else threshold, spec.labels)
         self.modality = spec.modality
-        self.pose = (pose or "mediapipe") if spec.modality == "skeleton" else None
+        self.pose = (pose or "mediapipe") if spec.modality == "skeleton" else pose
         about = {
             "model": spec.name,
             "weights": fingerprint(self.model),

@@ -5,6 +5,7 @@ import io
 import json
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -14,7 +15,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
-from amge.cli.shared import FpsOption, ModelOption, check_model
+from amge.cli.shared import MODEL_HELP, FpsOption, check_model
 from amge.errors import VideoError, complain, one_line_errors, reason
 from amge.skeleton.keypoint_paths import is_keypoints
 from amge.video.path import check_fps, look
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 out, err = Console(), Console(stderr=True)
 
+WITH_POSE, WITHOUT_POSE = "transm3e-lite-pose", "transm3e-lite"
 BAR = 24
 DRAWN = 8
 """Frames of a pose model's clip in its picture."""
@@ -42,7 +44,10 @@ def predict(
             metavar="VIDEO...",
         ),
     ],
-    model: ModelOption = "transm3e-lite",
+    model: Annotated[
+        str | None,
+        typer.Option(help=f"{MODEL_HELP} Default: {WITH_POSE} where MediaPipe is installed, else {WITHOUT_POSE}."),
+    ] = None,
     threshold: Annotated[
         float | None,
         typer.Option(min=0, max=1, help="Probability from which a region is active; default: the model's."),
@@ -54,7 +59,9 @@ def predict(
     ] = None,
     pose: Annotated[
         str | None,
-        typer.Option(help="Pose estimator of skeleton models: mediapipe (default) or rtmlib, which downloads weights."),
+        typer.Option(
+            help="Pose estimator of models that see joints: mediapipe (default) or rtmlib, which downloads weights."
+        ),
     ] = None,
     fps: FpsOption = None,
     device: Annotated[
@@ -74,6 +81,7 @@ def predict(
     ] = False,
 ) -> None:
     """Say which muscle regions each video uses."""
+    model = model or (WITH_POSE if find_spec("mediapipe") else WITHOUT_POSE)
     if out:
         with one_line_errors():
             if as_json or as_csv or save:

@@ -114,16 +114,16 @@ def _split_metrics(metrics: Mapping[str, float]) -> list[tuple[str, str, float]]
 def _seen(spec: ModelSpec) -> str:
     if spec.modality == "skeleton":
         return f"the joints of a person in {spec.frames} frames"
-    return f"{spec.frames} frames of {spec.size} × {spec.size} pixels ({' and '.join(spec.modalities)})"
+    joints = " and the joints of a person in them" if spec.skeleton else ""
+    return f"{spec.frames} frames of {spec.size} × {spec.size} pixels ({' and '.join(spec.modalities)}){joints}"
 
 
 def _snippet(spec: ModelSpec, repo: str | None) -> str:
     imports = "".join(
         f"import {home}  # registers parts of this model\n" for home in dict.fromkeys(spec.imports.values())
     )
-    extra = {"skeleton": "pose", "flow": "flow"}.get(
-        next((m for m in spec.modalities if m in ("skeleton", "flow")), "")
-    )
+    seen = ("skeleton",) if spec.skeleton else spec.modalities
+    extra = {"skeleton": "pose", "flow": "flow"}.get(next((m for m in seen if m in ("skeleton", "flow")), ""))
     note = f"  # pip install 'amge[{extra}]'" if extra else ""
     place = repo or "."
     where = "" if repo else "  # this folder"
@@ -138,7 +138,8 @@ def _architecture(spec: ModelSpec) -> str:
     banks = f", {spec.tokens} tokens in {' and '.join(f'`{bank}`' for bank in spec.banks)}" if spec.banks else ""
     fusion = f", fusion `{spec.fusion}`" if spec.fusion else ""
     streams = f", streams `{spec.streams}`" if spec.streams else ""
-    return f"backbone `{spec.backbone}`{streams}{banks}{fusion}, head `{spec.head}`"
+    joints = f", joints `{spec.skeleton}` (fusion `{spec.skeleton_fusion}`)" if spec.skeleton else ""
+    return f"backbone `{spec.backbone}`{streams}{banks}{fusion}{joints}, head `{spec.head}`"
 
 
 def _input(spec: ModelSpec) -> str:

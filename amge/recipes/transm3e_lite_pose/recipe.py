@@ -14,8 +14,9 @@ from typing import Any
 import lightning as L
 import numpy as np
 import torch
+from lightning.pytorch.utilities.seed import isolate_rng
 from rich.progress import track
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
@@ -35,10 +36,12 @@ from amge.train.provenance import made_of
 FUSION: dict[str, Any] = {"scale": None, "num_heads": 5, "drop_path": 0.1}
 
 
-def fused_spec(video: ModelSpec, poses: ModelSpec, arch: str) -> ModelSpec:
-    """The spec of a video model that sees the joints of a skeleton model besides, with their tokens fused by MCTF."""
+def fused_spec(video: ModelSpec, poses: ModelSpec, arch: str, length: int) -> ModelSpec:
+    """The spec of a video model that sees the joints of a skeleton model besides, in clips of some length, with their
+    tokens fused by MCTF."""
     return video.replace(
         arch=arch,
+        frames=length,
         skeleton=poses.backbone,
         skeleton_args=poses.backbone_args,
         skeleton_fusion="mctf",
@@ -49,7 +52,7 @@ def fused_spec(video: ModelSpec, poses: ModelSpec, arch: str) -> ModelSpec:
     )
 
 
-def put_together(video: MuscleModel, poses: MuscleModel, arch: str) -> MuscleModel:
+def put_together(video: MuscleModel, poses: MuscleModel, arch: str, length: int) -> MuscleModel:
     """A model with the weights of both; its projection and its fusion of both are random.
 
     Raises:
@@ -61,19 +64,25 @@ def put_together(video: MuscleModel, poses: MuscleModel, arch: str) -> MuscleMod
         raise ValueError(
             f"{other.name} is no skeleton model with one bank of muscle tokens for the labels of {one.name}"
         )
-    model = assemble(fused_spec(one, other, arch))
+    model = assemble(fused_spec(one, other, arch, length))
     stream: Any = model.skeleton
-    missing = model.load_state_dict(video.state_dict(), strict=False)
+    missing = model.load_state_dict(in_length(video, model), strict=False)
     if missing.unexpected_keys or not all(key.startswith("skeleton.") for key in missing.missing_keys):
         raise ValueError(f"{one.name} does not fit the fused model: {missing}")
-    weights, own = poses.backbone.state_dict(), stream.backbone.state_dict()
-    for key in weights.keys() & own.keys():
-        if weights[key].shape != own[key].shape:  # a table of places in time, for another number of frames
-            weights[key] = F.interpolate(weights[key], size=own[key].shape[-1], mode="linear", align_corners=False)
-    stream.backbone.load_state_dict(weights)
+    stream.backbone.load_state_dict(in_length(poses.backbone, stream.backbone))
     (bank,), (tokens,) = stream.bank.tokens.values(), poses.bank.tokens.values()  # type: ignore[union-attr]
     bank.data.copy_(tokens)
     return model
+
+
+def in_length(source: nn.Module, target: nn.Module) -> dict[str, Tensor]:
+    """The weights of one module for another like it that sees another number of frames: its tables of places in time,
+    `(1, C, T)`, are interpolated, as the modules themselves do with clips of another length."""
+    weights, own = source.state_dict(), target.state_dict()
+    for key in weights.keys() & own.keys():
+        if key.endswith("position_time") and weights[key].shape != own[key].shape:
+            weights[key] = F.interpolate(weights[key], size=own[key].shape[-1], mode="linear", align_corners=False)
+    return weights
 
 
 def train(
@@ -83,6 +92,7 @@ def train(
     out: str | Path,
     arch: str = "transm3e-lite-pose",
     share: float = 0.7,
+    length: int = 8,
     variants: int = 2,
     frames: int = 4,
     size: int = 160,
@@ -101,8 +111,9 @@ def train(
         out: run folder, where the tokens of the pictures are kept.
         arch: name of the result.
         share: of the skeleton model in the mean.
+        length: frames that the result looks at.
         variants: augmented clips of each photograph pair.
-        frames: of these.
+        frames: of these clips.
         size: side of these.
         clips: of joints.
         steps: of training.
@@ -118,11 +129,19 @@ def train(
     """
     out = Path(out)
     names = {"video": video.spec and video.spec.name, "poses": poses.spec and poses.spec.name}
-    options = {"share": share, "variants": variants, "frames": frames, "size": size, "clips": clips, "steps": steps}
+    options = {
+        "share": share,
+        "length": length,
+        "variants": variants,
+        "frames": frames,
+        "size": size,
+        "clips": clips,
+        "steps": steps,
+    }
     options |= {"batch_size": batch_size, "lr": lr, "seed": seed}
     same_run(out, json.dumps(names | options, indent=2))
     L.seed_everything(seed, verbose=False)
-    model = put_together(video, poses, arch)
+    model = put_together(video, poses, arch, length)
     stream: Any = model.skeleton
     spec: Any = model.spec
     if spec.labels != REGION_IDS:
@@ -172,7 +191,7 @@ def tokens_of_pictures(
         known = {exercise.id: exercise for exercise in load(data, "train")}
         clips = Clips([known[id] for id in ids], [], frames, size, variants, 0.0, seed)
         loader = DataLoader(clips, 8, num_workers=1)
-        with torch.inference_mode():
+        with torch.inference_mode(), isolate_rng():
             found = [
                 model.forward_features((batch["clip"] - mean) / std).fused.half().numpy()
                 for batch in track(loader, f"tokens of {len(clips)} clips", transient=True)
