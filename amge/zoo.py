@@ -38,7 +38,6 @@ def transm3e_lite_pose() -> ModelSpec:
     joints = {"width": 24, "streams": PICTURE, "dim": 96, "depth": 3, "num_heads": 4}
     return transm3e_lite().replace(
         arch="transm3e-lite-pose",
-        frames=8,
         skeleton="st-gcn",
         skeleton_args=joints,
         skeleton_fusion="mctf",
