@@ -77,7 +77,7 @@ def test_pictures_and_joints_together_know_a_squat():
     pytest.importorskip("mediapipe", reason="needs the extra pose")
     both = amge.build("transm3e-lite-pose", pretrained=True)
     prediction = both.predict(CLIP)
-    assert set(list(sorted(prediction, key=lambda name: -prediction[name]))[:3]) == {
+    assert set(sorted(prediction, key=lambda name: -prediction[name])[:3]) == {
         "quadriceps",
         "gluteus",
         "hamstring",
