@@ -119,6 +119,15 @@ register_pretrained(
         metrics={"val_seen_mAP": 62.39, "val_unseen_mAP": 52.75},
     )
 )
+register_pretrained(
+    Pretrained(
+        name="transm3e-lite-pose",
+        tag="open-exercise",
+        sha256="102bbc6b4e0b749624daa59c353ee6e0a8ce21da392a74872e7659c7e3458d94",
+        licence="Apache-2.0",
+        metrics={"val_seen_mAP": 75.52, "val_unseen_mAP": 58.71},
+    )
+)
 
 
 def list_pretrained(pattern: str = "*") -> list[Pretrained]:
