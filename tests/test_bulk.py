@@ -538,7 +538,7 @@ def test_many_parts_become_one_sorted_file(tmp_path, monkeypatch):
         ({"out": "results.csv"}, "name them .*results.parquet, not"),
         ({"workers": -1}, "workers must be a whole number"),
         ({"threshold": 1.5}, "threshold must lie in 0..1"),
-        ({"pose": "mediapipe"}, "a pose estimator is for skeleton models"),
+        ({"pose": "mediapipe"}, "a pose estimator is for models that see joints"),
         ({"source": "none"}, "none: no such file"),
         ({"source": "hollow"}, "no videos in .*hollow: none of its files ends in .mp4"),
     ],

@@ -29,7 +29,8 @@ def without_gradient(model):
 
 def test_named_models():
     assert "transm3e-lite" in amge.list_models()
-    assert amge.list_models("transm3e-l*e") == ["transm3e-lite", "transm3e-lite.open-exercise"]
+    names = ["transm3e-lite", "transm3e-lite-pose"]
+    assert amge.list_models("transm3e-l*e") == [*names, *(f"{name}.open-exercise" for name in names[::-1])]
     assert amge.list_models("resnet*") == []
     spec = amge.spec("transm3e-lite")
     assert (spec.name, spec.banks, spec.fusion, spec.labels) == (

@@ -255,7 +255,7 @@ def test_fps_reaches_persons_and_models():
 def test_a_model_of_pictures_takes_no_pose(tiny_model):
     with pytest.raises(ValueError, match=r"a.npz holds keypoints, .* take a skeleton model"):
         tiny_model.predict("a.npz")
-    with pytest.raises(ValueError, match="looks at pictures; a pose estimator is for skeleton models"):
+    with pytest.raises(ValueError, match="looks at pictures; a pose estimator is for models that see joints"):
         tiny_model.predict(VIDEO, pose="mediapipe")
 
 
