@@ -28,7 +28,7 @@ def test_prints_the_map_of_both_splits(capsys, monkeypatch, prepared, name):
 
 @pytest.mark.slow
 @pytest.mark.skipif(not PHOTOGRAPHS.exists(), reason="needs the open exercise photographs")
-@pytest.mark.parametrize("name", ["transm3e-lite", "st-gcn"])
+@pytest.mark.parametrize("name", ["transm3e-lite", "st-gcn", "transm3e-lite-pose"])
 def test_the_card_tells_the_truth(capsys, monkeypatch, name):
     claimed = amge.spec(f"{name}.open-exercise").metrics
     measured = run(capsys, monkeypatch, "--model", name, "--data", PHOTOGRAPHS)["mAP"]
