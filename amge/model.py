@@ -450,9 +450,9 @@ class MuscleModel(Module):
         answers = []
         for row, values in enumerate(rows):
             evidence = known if maps is None else with_persons(known, maps, row, window.shares)
-            if window.keypoints is not None and maps is not None:
+            if window.keypoints is not None:
                 evidence = with_joints(evidence, window.keypoints, window.frames)
-            elif window.keypoints is None and window.frames is not None and is_unsure(evidence, spec.evidence):
+            elif window.frames is not None and is_unsure(evidence, spec.evidence):
                 evidence = with_detector(evidence, window.frames, spec.evidence)
             alone = self.skeleton and (skeletons is None or not skeletons[row].any())
             said = (*doubts, PICTURES_ALONE) if alone else doubts
@@ -461,11 +461,9 @@ class MuscleModel(Module):
 
     @staticmethod
     def _evidence(window: WindowPrediction) -> Evidence:
-        """What pictures and joints of a window tell."""
+        """What the pictures of a window tell."""
         evidence = window.evidence or Evidence()
-        if window.frames is not None:
-            evidence = with_pictures(evidence, window.frames)
-        return evidence if window.keypoints is None else with_joints(evidence, window.keypoints, window.frames)
+        return evidence if window.frames is None else with_pictures(evidence, window.frames)
 
     @property
     def trained(self) -> bool:

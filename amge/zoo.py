@@ -34,7 +34,7 @@ def transm3e_lite() -> ModelSpec:
 
 @register_model
 def transm3e_lite_pose() -> ModelSpec:
-    """TransM³E-lite that sees the joints of a person besides, their tokens fused by MCTF. 6.2 M parameters."""
+    """TransM³E-lite that sees the joints of a person besides, their tokens fused by MCTF. 6.1 M parameters."""
     joints = {"width": 24, "streams": PICTURE, "dim": 96, "depth": 3, "num_heads": 4}
     return transm3e_lite().replace(
         arch="transm3e-lite-pose",

@@ -330,6 +330,8 @@ def _train(run: Run, spec: ModelSpec, own: bool, first: bool) -> MuscleModel:
     from amge.evaluate import evaluate
 
     config, samples, out = run.config, run.samples, run.out
+    if spec.skeleton:
+        raise ValueError(f"{spec.name} sees joints besides, which this does not train; see amge.recipes")
     if own:
         run.say(f"labels: {', '.join(spec.labels)}")
     model: Any = run.stage("main", tokens_alone(spec, spec.modality), 0) if config.epochs[0] else None

@@ -97,3 +97,11 @@ def test_what_does_not_fit_is_refused(model, video):
         SkeletonStream(plain.backbone, 20, MCTF(128), 128)
     with pytest.raises(ValueError, match="must keep 128 channels"):
         SkeletonStream(amge.build("st-gcn-tiny", tokens=20).backbone, 20, MCTF(64), 128)
+
+
+def test_tests_that_give_no_joints_are_refused(model, prepared):
+    from amge.data.open_exercise import samples
+    from amge.evaluate import predictions
+
+    with pytest.raises(ValueError, match="sees joints besides, which this test does not give"):
+        predictions(model, samples(prepared)[:2])

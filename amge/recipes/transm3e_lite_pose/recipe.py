@@ -32,20 +32,20 @@ from amge.recipes.st_gcn.pairs import distort, poses_of
 from amge.recipes.transm3e_lite.clips import Clips
 from amge.spec import ModelSpec
 from amge.train.provenance import made_of
-
-FUSION: dict[str, Any] = {"scale": None, "num_heads": 5, "drop_path": 0.1}
+from amge.zoo import transm3e_lite_pose
 
 
 def fused_spec(video: ModelSpec, poses: ModelSpec, arch: str, length: int) -> ModelSpec:
     """The spec of a video model that sees the joints of a skeleton model besides, in clips of some length, with their
-    tokens fused by MCTF."""
+    tokens fused as in the zoo."""
+    like = transm3e_lite_pose()
     return video.replace(
         arch=arch,
         frames=length,
         skeleton=poses.backbone,
         skeleton_args=poses.backbone_args,
-        skeleton_fusion="mctf",
-        skeleton_fusion_args=FUSION,
+        skeleton_fusion=like.skeleton_fusion,
+        skeleton_fusion_args=like.skeleton_fusion_args,
         tag=None,
         licence=None,
         metrics={},
