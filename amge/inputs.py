@@ -65,7 +65,6 @@ def inputs(
     if pose is not None and stream is None:
         raise ValueError(f"{spec.name} looks at pictures; a pose estimator is for models that see joints")
     from amge.skeleton.keypoint_paths import is_keypoints
-    from amge.skeleton.pose.persons import prominence, seen_enough
     from amge.video.windows import windows  # PyAV, which models on tensors do without
 
     if isinstance(source, str | Path) and is_keypoints(source):
@@ -82,8 +81,7 @@ def inputs(
         if stream is None:
             yield Input(given, predicted)
             continue
-        persons = seen_enough(poses.of(window)) if poses else {}
-        keypoints = max(persons.values(), key=prominence, default=None)
+        keypoints = poses.main(window) if poses else None
         if keypoints is None:
             slots, *sizes = joint_sizes(stream)
             joints = torch.zeros(slots, spec.frames, *sizes)

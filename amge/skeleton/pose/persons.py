@@ -139,6 +139,10 @@ class Poses:
             self.tracker.add(times[i], persons[believed])
         return self.tracker.clip(times)
 
+    def main(self, window: Window) -> np.ndarray | None:
+        """The joints of the person who is seen largest and longest in a window, `(T, V, A)`; None: nobody is."""
+        return max(seen_enough(self.of(window)).values(), key=prominence, default=None)
+
     def forget(self, before: float) -> None:
         """Drop what was seen before a time, in seconds."""
         self.tracker.forget(before)
