@@ -17,6 +17,7 @@ from amge.train.objective import Objective
 def models(clip: Tensor, model: amge.MuscleModel, bank: amge.TokenBank) -> None:
     assert_type(model(clip), Tensor)
     assert_type(model(clip=clip), Tensor)
+    assert_type(model(clip, clip), Tensor)
     assert_type(model.forward_features(clip), Features)
     assert_type(amge.build("transm3e-lite")(clip), Tensor)
     torch.compile(model)
@@ -26,7 +27,8 @@ def models(clip: Tensor, model: amge.MuscleModel, bank: amge.TokenBank) -> None:
     bank("2")  # refused
     bank()  # refused
     model("squat.mp4")  # refused
-    model(clip, clip)  # refused
+    model(clip, 1)  # refused
+    model(clip, clip, clip)  # refused
 
 
 def fusions(a: Tensor, mctf: MCTF, others: Bottleneck | Concat | CrossAttention | Mixed | SelfAttention | Sum) -> None:
