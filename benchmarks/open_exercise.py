@@ -1,19 +1,29 @@
 """mAP of a model on the open exercise photographs, as JSON.
 
 python benchmarks/open_exercise.py --model transm3e-lite --data FOLDER
+
+Models in three dimensions need `--joints`, the file of those that MediaPipe finds, which their recipe keeps as
+`joints.npz`. With `--calibrate` a copy of the checkpoint has the temperature and the thresholds that are best on both
+splits together.
 """
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
 import amge
+from amge.builder import files_of
+from amge.calibrate import calibrate
 from amge.data.open_exercise import Exercise, load, to_frames
+from amge.hub.save import copy_checkpoint
 from amge.metrics import mean_average_precision
 from amge.results import Seen
+
+SPLITS = ("val_seen", "val_unseen")
 
 
 def given(model: amge.MuscleModel, exercise: Exercise) -> np.ndarray | torch.Tensor:
@@ -34,21 +44,49 @@ def as_clip(model: amge.MuscleModel, exercise: Exercise) -> torch.Tensor | Seen:
     return model.preprocess(source, pose=lambda frames: [exercise.keypoints[i % 2][None] for i in range(len(frames))])
 
 
-def evaluate(model: amge.MuscleModel, data: str | Path, split: str) -> float:
-    """mAP in percent, macro over the regions that occur in the split."""
+def exercises_of(data: str | Path, split: str, joints: Path | None = None) -> list[Exercise]:
+    """The exercises of a split, with the joints that come with them or with those of a file."""
     exercises = load(data, split)
+    if joints is None:
+        return exercises
+    with np.load(joints, allow_pickle=False) as archive:
+        poses = dict(zip(archive["ids"].tolist(), archive["keypoints"], strict=True))
+    return [replace(exercise, keypoints=poses[exercise.id]) for exercise in exercises]
+
+
+def logits_of(
+    model: amge.MuscleModel, data: str | Path, split: str, joints: Path | None = None
+) -> tuple[np.ndarray, torch.Tensor]:
+    """Targets and logits `(n, K)` of a split."""
+    exercises = exercises_of(data, split, joints)
     with torch.inference_mode():  # a verdict has no say
         logits = [model(as_clip(model, exercise))[0] for exercise in exercises]
-    scores = [model.probabilities(each).tolist() for each in logits]
-    return 100 * mean_average_precision(np.stack([e.target for e in exercises]), np.array(scores))
+    return np.stack([exercise.target for exercise in exercises]), torch.stack(logits)
+
+
+def evaluate(model: amge.MuscleModel, data: str | Path, split: str, joints: Path | None = None) -> float:
+    """mAP in percent, macro over the regions that occur in the split."""
+    targets, logits = logits_of(model, data, split, joints)
+    return 100 * mean_average_precision(targets, model.probabilities(logits).numpy())
+
+
+def calibration_of(model: amge.MuscleModel, data: str | Path, joints: Path | None = None) -> dict[str, object]:
+    """The fields of its spec that `amge.calibrate` chooses on both splits together."""
+    both = [logits_of(model, data, split, joints) for split in SPLITS]
+    targets, logits = (np.concatenate(each) for each in zip(*both, strict=True))
+    found = calibrate(targets, logits)
+    own = dict(zip(model.spec.labels, found.thresholds.tolist(), strict=True))
+    return {"temperature": found.temperature, "threshold": own}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "--model", required=True, help="name with published weights, or folder or Hub repository of a checkpoint"
     )
     parser.add_argument("--data", required=True, help="folder of the prepared open exercise photographs")
+    parser.add_argument("--joints", type=Path, help="file of joints, in place of those in the folder")
+    parser.add_argument("--calibrate", type=Path, metavar="OUT", help="new folder, for the calibrated checkpoint")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -56,10 +94,14 @@ def main() -> None:
         model = amge.from_pretrained(options.model)
     else:
         model = amge.build(options.model, pretrained=True)
-    splits = ("val_seen", "val_unseen")
-    scores = {split: round(evaluate(model, options.data, split), 2) for split in splits}
-    scores["mean"] = round(sum(scores[split] for split in splits) / 2, 2)
-    print(json.dumps({"model": model.spec.name, "mAP": scores}))
+    scores = {split: round(evaluate(model, options.data, split, options.joints), 2) for split in SPLITS}
+    scores["mean"] = round(sum(scores[split] for split in SPLITS) / 2, 2)
+    report = {"model": model.spec.name, "mAP": scores}
+    if options.calibrate:
+        fields = calibration_of(model, options.data, options.joints)
+        copy_checkpoint(files_of(options.model), options.calibrate, **fields)
+        report |= fields
+    print(json.dumps(report))
 
 
 if __name__ == "__main__":

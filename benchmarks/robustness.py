@@ -33,6 +33,7 @@ from amge.files import whole
 from amge.metrics import mean_average_precision
 from amge.recipes.cutouts import cut_outs, swap_background
 from amge.recipes.transm3e_lite.augment import random_texture
+from amge.results import Seen
 from amge.skeleton.pose import estimator
 from amge.skeleton.pose.persons import believable
 from amge.skeleton.tracking import extent
@@ -261,7 +262,7 @@ class Evaluation:
 
             yield exercise, Scene(exercise.photos, self.masks[exercise.id], another, chance)
 
-    def given(self, model: amge.MuscleModel, condition: str, exercise: Exercise, scene: Scene) -> torch.Tensor:
+    def given(self, model: amge.MuscleModel, condition: str, exercise: Exercise, scene: Scene) -> torch.Tensor | Seen:
         """What the model takes of an exercise under a condition, one row for each window."""
         skeleton = model.spec.modality == "skeleton"
         if condition == "joints":
@@ -271,20 +272,26 @@ class Evaluation:
             source = self.poses(source) if skeleton else squared(source) if self.square else source
         if skeleton and not source[..., 2].any():
             return torch.zeros_like(model.input_spec.example())
-        return model.preprocess(source, fps=fps)
+        return model.preprocess(source, fps=fps, pose=self.persons if model.skeleton else None)
+
+    def persons(self, frames: np.ndarray) -> list[np.ndarray]:
+        """As a pose estimator."""
+        return [pose[None] if pose[..., 2].any() else pose[None][:0] for pose in self.poses(frames)]
 
     @torch.inference_mode()
     def mean_ap(self, model: amge.MuscleModel, condition: str, split: str, known: dict[str, torch.Tensor]) -> float:
         """mAP in percent. Clips that are the same are looked at once: `known` has the logits of those before."""
         targets, scores = [], []
         for exercise, scene in self.scenes(split):
-            clip = self.given(model, condition, exercise, scene)
-            views = [clip, clip.flip(-1)] if self.flips and model.spec.modality != "skeleton" else [clip]
+            given = self.given(model, condition, exercise, scene)
+            clip, *joints = given if isinstance(given, Seen) else (given,)
+            if self.flips and model.spec.modality != "skeleton" and not joints:
+                clip = torch.cat([clip, clip.flip(-1)])
             logits = []
-            for row in torch.cat(views).split(1):
-                name = hashlib.sha1(row.numpy().tobytes()).hexdigest()
+            for row in zip(*(each.split(1) for each in (clip, *joints)), strict=True):
+                name = hashlib.sha1(b"".join(each.numpy().tobytes() for each in row)).hexdigest()
                 if name not in known:
-                    known[name] = model(row)[0]
+                    known[name] = model(*row)[0]
                 logits.append(known[name])
             targets.append(exercise.target)
             scores.append(torch.stack([model.probabilities(each) for each in logits]).mean(dim=0).numpy())
@@ -308,7 +315,7 @@ def main() -> None:
     parser.add_argument("--frames", type=int, help="that the models are shown; default: as many as they say")
     parser.add_argument("--halves", action="store_true", help="show one photograph, then the other, not both in turns")
     parser.add_argument("--square", action="store_true", help="pad pictures with grey to squares")
-    parser.add_argument("--flips", action="store_true", help="mean of each clip and its mirror image")
+    parser.add_argument("--flips", action="store_true", help="mean of each clip and its mirror image; pictures alone")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     options = parser.parse_args()
     torch.set_num_threads(options.threads)

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 import typer
@@ -38,11 +38,12 @@ def lite(
     out: Annotated[Path, typer.Option(help="Run folder; run again to go on after a cut.")],
     model: Annotated[str, typer.Option(help="Another to train, from `amge list`.")] = "transm3e-lite",
     stage: Annotated[list[str] | None, typer.Option(help=f"Only these of {', '.join(STAGES)}.")] = None,
-    epochs: Annotated[tuple[int, int], typer.Option(help="Of stage 1 and stage 2.")] = (32, 8),
+    epochs: Annotated[tuple[int, int], typer.Option(help="Of stage 1 and stage 2.")] = (70, 25),
     distill: Annotated[bool, typer.Option(help="MCTKD in stage 2.")] = True,
     tokens: Annotated[bool, typer.Option(help="Muscle token banks; without, one class token.")] = True,
     size: Annotated[int, typer.Option(help="Side of training clips in pixels.")] = 160,
     frames: Annotated[tuple[int, int], typer.Option(help="Frames of training clips in stage 1 and stage 2.")] = (2, 4),
+    split: Annotated[list[str] | None, typer.Option(help="To learn from; default: train.")] = None,
     seed: int = 0,
 ) -> None:
     """Train a video model on the open exercise photographs and rendered figures, in two stages."""
@@ -50,7 +51,9 @@ def lite(
         spec = spec_of(model)
         if not tokens:
             spec = spec.replace(tokens=1, banks=("main",), fusion=None, distill=None)
-        train_lite(spec, data, out, tuple(stage) if stage else STAGES, epochs, distill, frames, size=size, seed=seed)
+        splits = tuple(split or ("train",))
+        stages = tuple(stage) if stage else STAGES
+        train_lite(spec, data, out, stages, epochs, distill, frames, size=size, seed=seed, splits=splits)
 
 
 @app.command()
@@ -134,6 +137,7 @@ def fused(
     poses: Annotated[str, typer.Option(help="Name or folder of a trained skeleton model.")] = "st-gcn",
     share: Annotated[float, typer.Option(min=0, max=1, help="Of the skeleton model in the mean of both.")] = 0.7,
     steps: Annotated[int, typer.Option(min=1, help="Of training.")] = 2000,
+    split: Annotated[list[str] | None, typer.Option(help="To learn from; default: train.")] = None,
     seed: int = 0,
 ) -> None:
     """Fuse the muscle tokens of a video model and a skeleton model, which stay as they are."""
@@ -141,7 +145,8 @@ def fused(
     from amge.recipes.transm3e_lite_pose.recipe import train as train_fused
 
     with one_line_errors():
-        model = train_fused(load(video), load(poses), data, out, share=share, steps=steps, seed=seed)
+        splits = tuple(split or ("train",))
+        model = train_fused(load(video), load(poses), data, out, share=share, steps=steps, seed=seed, splits=splits)
         model.save_pretrained(out / "model")
 
 
@@ -171,6 +176,9 @@ def ship(
     threshold: Annotated[
         float | None, typer.Option(min=0, max=1, help="From which a region is active; default: the model's.")
     ] = None,
+    calibrated: Annotated[
+        Path | None, typer.Option(help="Folder of a checkpoint whose thresholds and temperature it takes.")
+    ] = None,
     metrics: Annotated[str, typer.Option(help="Measured ones, as a JSON object.")] = "{}",
     dtype: Annotated[str, typer.Option(help=f"How weights are stored: {', '.join(DTYPES)}.")] = "float16",
 ) -> None:
@@ -178,6 +186,9 @@ def ship(
     with one_line_errors():
         stored = DTYPES[one_of("dtype", dtype, DTYPES)]
         fields: SpecFields = {"tag": tag, "licence": licence, "metrics": json.loads(metrics)}
+        if calibrated is not None:
+            like: Any = from_pretrained(calibrated).spec
+            fields |= {"threshold": like.threshold, "temperature": like.temperature}
         if threshold is not None:
             fields["threshold"] = threshold
         trained = from_pretrained(source, **fields)

@@ -2,8 +2,14 @@ import numpy as np
 import pytest
 import torch
 
-from amge.recipes.transm3e_lite.augment import frame_person, person_mask, random_texture, recolour
-from amge.recipes.transm3e_lite.clips import Clips, alternation
+from amge.recipes.transm3e_lite.augment import (
+    frame_person,
+    person_mask,
+    random_texture,
+    recolour,
+    without_person,
+)
+from amge.recipes.transm3e_lite.clips import Clips, Stock, alternation, from_photos
 from amge.skeleton.layouts import COCO17
 
 OTHER = COCO17.mirrored()
@@ -86,13 +92,51 @@ def test_alternation_shows_both_photographs(frames):
         assert weight.shape == (frames,) and weight.min() >= 0 and weight.max() <= 1 and np.ptp(weight) > 0
 
 
-def test_clips_depend_on_seed_and_index_alone(prepared):
+@pytest.fixture(scope="module")
+def stock(prepared):
     from amge.data.open_exercise import load
 
+    rng = np.random.default_rng(0)
     exercises = load(prepared, "train")
-    clips, again, other = (Clips(exercises, [], 2, 48, 2, 0.5, seed) for seed in (1, 1, 2))
-    assert len(clips) == 2 * len(exercises)
-    assert all(torch.equal(clips[3][key], again[3][key]) for key in clips[3])
-    assert not torch.equal(clips[3]["clip"], other[3]["clip"])
-    assert torch.equal(clips[0]["target"], clips[len(exercises)]["target"])
-    assert not torch.equal(clips[0]["clip"], clips[len(exercises)]["clip"])
+    masks = [np.full(exercise.photos.shape[:3], 255, np.uint8) for exercise in exercises]
+    for mask in masks:
+        mask[:, :, :20] = 0
+    poses = rng.normal(0, 0.7, (5, 2, 17, 3)).astype(np.float32)
+    poses[..., 2] = 1
+    return Stock(exercises, masks, poses=poses, answers=rng.random((5, 20)).astype(np.float32))
+
+
+def test_clips_depend_on_seed_and_index_alone(stock):
+    clips, again, other = (Clips(stock, 2, 48, 2, 0.5, 0.5, seed) for seed in (1, 1, 2))
+    photos = len(stock.exercises)
+    assert len(clips) == 2 * 2 * photos
+    for index in (3, photos + 1, 2 * photos - 1):
+        assert all(torch.equal(clips[index][key], again[index][key]) for key in clips[index])
+        assert not torch.equal(clips[index]["clip"], other[index]["clip"])
+    assert torch.equal(clips[0]["target"], clips[2 * photos]["target"])
+    assert not torch.equal(clips[0]["clip"], clips[2 * photos]["clip"])
+
+
+def test_people_in_other_poses_have_the_answers_for_these(stock):
+    clips = Clips(stock, 2, 48, 1, 1.0, 0.0, 0)
+    photos = len(stock.exercises)
+    for index in range(photos, 2 * photos):
+        target = clips[index]["target"].numpy()
+        assert any(np.array_equal(target, answer) for answer in stock.answers)
+
+
+def test_without_masks_photographs_keep_their_background(stock):
+    bare = Stock(stock.exercises)
+    for seed in range(10):
+        frames, joints, target = from_photos(bare, 0, 2, np.random.default_rng(seed))
+        shown = stock.exercises[0].photos
+        assert any(np.array_equal(frames[0], photo) for photo in shown) or (joints[0, :, 2] == 0).all()
+        assert np.array_equal(target, stock.exercises[0].target)
+
+
+def test_a_covered_person_is_gone():
+    photo = np.full((40, 60, 3), 50, np.uint8)
+    photo[10:30, 20:40] = 250
+    cover = np.zeros((40, 60), np.float32)
+    cover[8:32, 18:42] = 1
+    assert np.abs(without_person(photo, cover).astype(int) - 50).max() <= 3

@@ -10,7 +10,15 @@ pytest.importorskip("sklearn")
 import amge
 from amge.recipes.transm3e_lite_pose.recipe import put_together, train
 
-SMALL = {"variants": 1, "frames": 8, "size": 64, "length": 8, "clips": 16, "batch_size": 8}
+SMALL = {
+    "segment": lambda picture: np.zeros(picture.shape[:2], np.uint8),
+    "variants": 1,
+    "frames": 8,
+    "size": 64,
+    "length": 8,
+    "clips": 16,
+    "batch_size": 8,
+}
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,17 @@ from rich.progress import track
 from amge.data.open_exercise import not_prepared
 from amge.data.prepare.open_exercise import largest_person
 from amge.files import whole
+from amge.skeleton.graph import Graph
+from amge.skeleton.layouts import COCO17
 from amge.skeleton.pose.estimators import PoseEstimator, estimator
+
+
+def joints_for(
+    graph: Graph, axes: int, folder: str | Path, kept: Path, pose: str | PoseEstimator = "mediapipe"
+) -> Path | None:
+    """Where a model of some layout finds the joints of the photographs: None for COCO's 17 in the picture, which come
+    with them; the file of those that `pose` finds for others, and for those in three dimensions. See `estimate`."""
+    return None if (graph, axes) == (COCO17, 3) else estimate(Path(folder), kept, pose)
 
 
 def estimate(folder: Path, kept: Path, pose: str | PoseEstimator = "mediapipe") -> Path:

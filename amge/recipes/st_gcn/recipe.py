@@ -26,7 +26,7 @@ from amge.muscles import REGION_IDS
 from amge.recipes.run_folder import same_run
 from amge.recipes.st_gcn.motion import move
 from amge.recipes.st_gcn.pairs import load_pairs, make_up
-from amge.recipes.st_gcn.photographs import estimate
+from amge.recipes.st_gcn.photographs import joints_for
 from amge.recipes.st_gcn.trees import PoseTrees
 from amge.skeleton.graph import Graph
 from amge.skeleton.layouts import COCO17
@@ -168,7 +168,7 @@ def train(
     graph, axes = getattr(model.backbone, "graph", None), int(model.input_spec.shape[4])
     if graph is None or spec.labels != REGION_IDS:
         raise ValueError(f"the photographs show the {len(REGION_IDS)} regions; {spec.name} has others, or no graph")
-    joints = None if (graph, axes) == (COCO17, 3) else estimate(Path(data), out / "joints.npz", pose)
+    joints = joints_for(graph, axes, data, out / "joints.npz", pose)
     pairs, targets = load_pairs(data, *splits, joints=joints, graph=graph, axes=axes)
     poses = make_up(pairs, pool, np.random.default_rng(seed), graph)
     kept = out / "soft.npy"

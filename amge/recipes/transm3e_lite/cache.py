@@ -1,6 +1,6 @@
-"""The frozen trunk's features of augmented clips, computed once per run and kept on disk.
+"""The frozen encoder's features of augmented clips, computed once per run and kept on disk.
 
-Shapes: `n` clips, `T` frames, `C h w` the trunk's features, `K` regions.
+Shapes: `n` clips, `T` frames, `C h w` a level of features, `K` regions.
 """
 
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from amge.model import MuscleModel
 from amge.recipes.transm3e_lite.clips import Clips
-from amge.recipes.transm3e_lite.halves import trunk
+from amge.recipes.transm3e_lite.frozen import encode
 from amge.video.modality import rgb_diff
 
 
@@ -26,11 +26,12 @@ def cache_features(path: Path, clips: Clips, model: MuscleModel, device: str = "
     Args:
         path: folder for one `.npy` per key.
         clips: to compute.
-        model: with the trunk; its spec says how pixels are normalised.
+        model: with the encoder; its spec says how pixels are normalised.
         device: to compute on.
 
     Returns:
-        `rgb` and `rgb_diff` float16 `(n, T, C, h, w)`, `keypoints` `(n, T, 17, 3)`, `target` `(n, K)`.
+        `rgb-0`, `rgb-1` … and `rgb_diff-0` …, a level each, float16 `(n, T, C, h, w)`, `keypoints` `(n, T, 17, 3)`,
+        `target` `(n, K)`.
     """
     done = path / "done"
     if not done.exists():
@@ -45,9 +46,11 @@ def cache_features(path: Path, clips: Clips, model: MuscleModel, device: str = "
             for batch in track(loader, f"features of {len(clips)} clips"):
                 clip = (batch.pop("clip").to(device) - mean) / std
                 change = rgb_diff(clip)
-                first = trunk(model, change[:1, :, :1]).expand(len(clip), -1, -1, -1, -1)  # all zero in every clip
-                batch["rgb"] = trunk(model, clip)
-                batch["rgb_diff"] = torch.cat([first, trunk(model, change[:, :, 1:])], dim=1)
+                first = encode(model, change[:1, :, :1])  # all zero in every clip
+                batch |= {f"rgb-{number}": level for number, level in enumerate(encode(model, clip))}
+                for number, level in enumerate(encode(model, change[:, :, 1:])):
+                    same = first[number].expand(len(clip), -1, -1, -1, -1)
+                    batch[f"rgb_diff-{number}"] = torch.cat([same, level], dim=1)
                 for key, value in batch.items():
                     if key not in arrays:
                         shape = (len(clips), *value.shape[1:])
@@ -65,24 +68,21 @@ class Cached(Dataset):
 
     Args:
         arrays: from `cache_features`.
-        photos: how many photograph pairs the arrays hold, each in every variant.
-        variants: how many variants of each clip the arrays hold.
-        keys: which arrays to give.
+        variants: how many variants the clips come in, one after the other.
+        modalities: whose features to give.
     """
 
-    def __init__(self, arrays: Mapping[str, np.ndarray], photos: int, variants: int, keys: tuple[str, ...]) -> None:
-        self.arrays, self.keys = arrays, (*keys, "keypoints", "target")
-        total = len(arrays["target"])
-        self.photos, self.variants, self.figures = photos, variants, (total - photos * variants) // variants
-        self.epoch = 0
+    def __init__(self, arrays: Mapping[str, np.ndarray], variants: int, modalities: tuple[str, ...]) -> None:
+        self.variants, self.epoch = variants, 0
+        self.arrays = {
+            key: array
+            for key, array in arrays.items()
+            if key in ("keypoints", "target") or key.rpartition("-")[0] in modalities
+        }
 
     def __len__(self) -> int:
-        return self.photos + self.figures
+        return len(self.arrays["target"]) // self.variants
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
-        variant = self.epoch % self.variants
-        if index < self.photos:
-            row = variant * self.photos + index
-        else:
-            row = self.variants * self.photos + variant * self.figures + index - self.photos
-        return {key: torch.from_numpy(np.array(self.arrays[key][row])) for key in self.keys}
+        row = self.epoch % self.variants * len(self) + index
+        return {key: torch.from_numpy(np.array(array[row])) for key, array in self.arrays.items()}

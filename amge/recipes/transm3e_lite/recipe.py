@@ -1,10 +1,12 @@
 """The two-stage recipe of the paper, for the open exercise photographs.
 
 Stage 1 trains tokens alone, once on RGB and once on RGB differences. Stage 2 starts a student with a second bank and a
-fusion from the RGB model, with the difference model as its frozen teacher.
+fusion from the RGB model, with the difference model as its frozen teacher. People are cut out and put before other
+backgrounds, and into other poses, of which the trees of the skeleton recipe say what they train.
 """
 
 import json
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,15 +19,18 @@ from torch.utils.data import DataLoader, DistributedSampler
 from amge.assemble import assemble
 from amge.convert.efficientnet_lite0 import load_efficientnet_lite0
 from amge.data.datasets import LICENCES
-from amge.data.open_exercise import load
+from amge.data.open_exercise import Exercise, load, samples
 from amge.errors import one_of
 from amge.hub.load import from_pretrained
 from amge.hub.names import CONFIG
 from amge.model import MuscleModel
+from amge.recipes.cutouts import cut_outs
 from amge.recipes.run_folder import same_run
+from amge.recipes.st_gcn.pairs import distort, load_pairs, make_up, poses_of
+from amge.recipes.st_gcn.trees import PoseTrees
 from amge.recipes.transm3e_lite.cache import Cached, cache_features
-from amge.recipes.transm3e_lite.clips import Clips, render_pool
-from amge.recipes.transm3e_lite.halves import encoder_of, freeze_trunk
+from amge.recipes.transm3e_lite.clips import Clips, Stock
+from amge.recipes.transm3e_lite.frozen import encoder_of, freeze_encoder
 from amge.recipes.transm3e_lite.stage import Stage
 from amge.spec import ModelSpec
 from amge.train.loop import fit
@@ -40,15 +45,20 @@ def train(
     data: str | Path,
     out: str | Path,
     stages: tuple[str, ...] = STAGES,
-    epochs: tuple[int, int] = (32, 8),
+    epochs: tuple[int, int] = (70, 25),
     distill: bool = True,
     frames: tuple[int, int] = (2, 4),
-    variants: tuple[int, int] = (16, 6),
+    variants: tuple[int, int] = (12, 4),
     size: int = 160,
-    figures: float = 0.5,
-    parametric: int = 500,
-    batch_size: int = 32,
+    reposed: float = 0.6,
+    figures: float = 0.4,
+    poses: int = 10_000,
+    trees: int = 300,
+    soft: float = 0.5,
+    batch_size: int = 64,
     seed: int = 0,
+    splits: Sequence[str] = ("train",),
+    segment: Callable[[np.ndarray], np.ndarray] | None = None,
 ) -> MuscleModel:
     """Run the recipe; a stage that is done is loaded, one that was cut off goes on.
 
@@ -62,10 +72,15 @@ def train(
         frames: frames per training clip in stage 1 and stage 2; the model interpolates its tables of position.
         variants: augmented variants of each photograph pair in stage 1 and stage 2; an epoch sees one.
         size: side of training clips in pixels.
+        reposed: people in other poses an epoch, in photograph pairs.
         figures: rendered clips an epoch, in photograph pairs.
-        parametric: how many of the pool that these come from do parametric exercises; others do the photographs'.
+        poses: pairs of poses made up, for both.
+        trees: that say what these train.
+        soft: share of the trees' answers in the targets of the photographs.
         batch_size: clips a step.
         seed: of all chance.
+        splits: to learn from.
+        segment: cuts people out, as `amge.recipes.cutouts.cut_outs` takes it.
 
     Returns:
         the model of the last stage run, in eval mode.
@@ -84,20 +99,26 @@ def train(
     if distill and spec.auxiliary != "rgb_diff":
         raise ValueError(f"this recipe teaches with rgb_diff, the spec's auxiliary modality is {spec.auxiliary!r}")
     out = Path(out)
-    options = {"epochs": epochs, "frames": frames, "variants": variants, "size": size, "figures": figures}
-    options |= {"parametric": parametric, "batch_size": batch_size, "seed": seed}
+    options: dict[str, Any] = {"epochs": epochs, "frames": frames, "variants": variants, "size": size, "seed": seed}
+    options |= {"reposed": reposed, "figures": figures, "poses": poses, "trees": trees, "soft": soft}
+    options |= {"batch_size": batch_size, "splits": list(splits)}
     same_run(out, json.dumps({"spec": json.loads(spec.to_json()), **options}, indent=2))
     taught = "one on `rgb_diff` taught it, in training alone; it is not in this checkpoint" if distill else "none"
     sets = [(name, LICENCES[name]) for name in ("open-exercise", "synthetic")]
     spec = spec.replace(provenance=made_of(sets, seed, epochs=" + ".join(map(str, epochs)), teacher=taught))
-    exercises = load(data, "train")
+    exercises = [exercise for split in splits for exercise in load(data, split)]
+
+    @cache
+    def stock() -> Stock:
+        masks = masks_of(data, splits, out / "cut-outs.npz", segment)
+        targets, made, answers = pose_answers(data, exercises, splits, poses, trees, soft, seed)
+        return Stock(exercises, masks, targets, made, answers)
 
     @cache
     def features(number: int) -> dict[str, np.ndarray]:
         folder = out / f"features-{number + 1}"
-        finished = (folder / "done").exists()
-        pool = [] if finished else render_pool(exercises, max(frames), size, repeats=2, extra=parametric, seed=seed)
-        clips = Clips(exercises, pool, frames[number], size, variants[number], figures, seed + number)
+        made = Stock(exercises) if (folder / "done").exists() else stock()
+        clips = Clips(made, frames[number], size, variants[number], reposed, figures, seed + number)
         model = assemble(spec)
         load_efficientnet_lite0(encoder_of(model))
         return cache_features(folder, clips, model, "cuda" if torch.cuda.is_available() else "cpu")
@@ -113,9 +134,9 @@ def train(
             start_from(model, start)
         else:
             load_efficientnet_lite0(encoder_of(model))
-        freeze_trunk(model)
-        keys = (spec.modality, "rgb_diff") if options.get("teacher") else (spec.modality,)
-        clips = Cached(arrays, len(exercises), variants[number], keys)
+        freeze_encoder(model)
+        seen = (spec.modality, "rgb_diff") if options.get("teacher") else (spec.modality,)
+        clips = Cached(arrays, variants[number], seen)
         steps = epochs[number] * (len(clips) // batch_size)
         if not steps:
             raise ValueError(f"{len(clips)} clips make no batch of {batch_size}, or epochs={epochs} trains nothing")
@@ -124,7 +145,7 @@ def train(
         loader = DataLoader(clips, batch_size, sampler=sampler, drop_last=True)  # the sampler shuffles by epoch
         return fit(trainable, loader, folder, epochs[number], seed + number, clips)
 
-    tune = {"lr": 5e-4, "encoder_lr": 1e-4}
+    tune = {"lr": 5e-4}
     if spec.fusion is None:  # one bank: nothing to distil into
         return stage("student", spec, 1, stage("rgb", spec, 0, None), **tune)
     done = [
@@ -135,3 +156,42 @@ def train(
         name = "student" if distill else "student-without-kd"
         done.append(stage(name, spec, 1, from_pretrained(out / "rgb"), teacher=teacher, **tune))
     return done[-1]
+
+
+def masks_of(
+    data: str | Path, splits: Sequence[str], kept: Path, segment: Callable[[np.ndarray], np.ndarray] | None = None
+) -> list[np.ndarray]:
+    """Where people are in the photographs of some splits, uint8 `(2, H, W)` for each exercise; see `cut_outs`."""
+    masks = cut_outs(Path(data), kept, segment)
+    shown: dict[str, Any] = {sample.id: sample.video for sample in samples(data)}
+    return [
+        np.stack([masks[Path(photo).relative_to(data).as_posix()] for photo in shown[exercise.id]])
+        for split in splits
+        for exercise in load(data, split)
+    ]
+
+
+def pose_answers(
+    data: str | Path,
+    exercises: Sequence[Exercise],
+    splits: Sequence[str],
+    poses: int,
+    trees: int,
+    soft: float,
+    seed: int,
+    copies: int = 8,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What trees on the joints of the photographs say.
+
+    Returns:
+        targets of the exercises `(n, K)`, their labels mixed with the answers for distorted copies of their poses;
+        made-up poses `(m, 2, 17, 3)`; and what these train, `(m, K)`.
+    """
+    rng = np.random.default_rng([seed, 3])
+    pairs, targets = load_pairs(data, *splits)
+    forest = PoseTrees(pairs, targets, trees, seed)
+    answers = np.mean([forest.predict(distort(pairs, rng)) for _ in range(copies)], axis=0)
+    found = {sample["id"]: answer for sample, answer in zip(poses_of(data, *splits)[0], answers, strict=True)}
+    mixed = [(1 - soft) * each.target + soft * found.get(each.id, each.target) for each in exercises]
+    made = make_up(pairs, poses, rng)
+    return np.stack(mixed).astype(np.float32), made, forest.predict(made)

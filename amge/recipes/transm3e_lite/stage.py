@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from amge.assemble import distillation
 from amge.distill import Teacher
 from amge.model import MuscleModel
-from amge.recipes.transm3e_lite.halves import forward_top
+from amge.recipes.transm3e_lite.frozen import forward_top
 from amge.results import Signals
 from amge.skeleton.layouts import COCO17
 
@@ -20,15 +20,14 @@ class Stage(L.LightningModule):
 
     The loss is BCE on the sigmoid, plus the distillation that the model's spec names, plus a localisation term that is
     not in the paper: a linear read-out of the patches must say in which cell each joint lies (cross-entropy over the
-    cells of a frame). It makes the patches carry the pose; the read-out is thrown away after training.
-    Batch norm of the student's top adapts; its trunk only runs cached.
+    cells of a frame). It makes the patches carry the pose; the read-out is thrown away after training. The image
+    encoder only runs cached.
 
     Args:
         model: the student, or in stage 1 the model of either modality.
-        modality: `rgb` or `rgb_diff`; what `model` sees, the key of its features in a batch.
+        modality: `rgb` or `rgb_diff`; what `model` sees. A batch has the levels of its features as `rgb-0`, `rgb-1` ….
         teacher: trained on the model's auxiliary modality; stays frozen and in eval mode.
-        lr: peak learning rate of new parts; the encoder's is `encoder_lr`.
-        encoder_lr: of the pretrained image encoder.
+        lr: peak learning rate.
         weight_decay: of matrices; vectors and tokens have none.
         joints: weight of the localisation term.
         smoothing: of the labels.
@@ -41,7 +40,6 @@ class Stage(L.LightningModule):
         modality: str = "rgb",
         teacher: MuscleModel | None = None,
         lr: float = 1e-3,
-        encoder_lr: float = 2e-4,
         weight_decay: float = 0.05,
         joints: float = 0.1,
         smoothing: float = 0.05,
@@ -53,28 +51,32 @@ class Stage(L.LightningModule):
         self.distill = distillation(model) if teacher else None
         self.locate = nn.Linear(model.backbone.out_channels, COCO17.joints)
         self.modality, self.steps = modality, steps
-        self.lr, self.encoder_lr, self.weight_decay = lr, encoder_lr, weight_decay
+        self.lr, self.weight_decay = lr, weight_decay
         self.joints, self.smoothing = joints, smoothing
 
     def training_step(self, batch: dict[str, Tensor], index: int) -> Tensor:
-        signals = self.signals(self.model, batch[self.modality])
-        logits = signals.branches[0]
+        signals = self.signals(self.model, batch, self.modality)
+        logits = signals.branches[0].float()
         target = batch["target"] * (1 - self.smoothing) + self.smoothing * batch["target"].mean(dim=0)
         losses = {"bce": F.binary_cross_entropy_with_logits(logits, target)}
         if self.teacher and self.distill:
             with torch.no_grad():
-                sender = self.signals(self.teacher.model, batch[self.model.spec.auxiliary])  # type: ignore[union-attr]
+                sender = self.signals(self.teacher.model, batch, self.model.spec.auxiliary)  # type: ignore[union-attr]
             losses["kd"] = self.distill(signals, sender)
         if self.joints:
             features = signals.features
-            losses["joints"] = self.joints * self.localisation(features.patches, features.grid, batch["keypoints"])
+            losses["joints"] = self.joints * self.localisation(
+                features.patches.float(), features.grid, batch["keypoints"]
+            )
         self.log_dict(losses, prog_bar=True)
         return torch.stack(list(losses.values())).sum()
 
     @staticmethod
-    def signals(model: MuscleModel, features: Tensor) -> Signals:
-        """What `model.forward_signals` gives for the clip that the trunk made `features` from."""
-        return model.signals_of(forward_top(model, features))
+    def signals(model: MuscleModel, batch: dict[str, Tensor], modality: str) -> Signals:
+        """What `model.forward_signals` gives for the clip that the encoder's features are of."""
+        levels = [batch[key] for key in sorted(batch) if key.rpartition("-")[0] == modality]
+        with torch.autocast(levels[0].device.type, torch.bfloat16):
+            return model.signals_of(forward_top(model, levels))
 
     def localisation(self, patches: Tensor, grid: tuple[int, int, int], joints: Tensor) -> Tensor:
         """Cross-entropy between the cell of each visible joint and the read-out of the patches.
@@ -95,16 +97,13 @@ class Stage(L.LightningModule):
         return F.cross_entropy(logits[visible], index[visible])
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+        groups: dict[float, list[nn.Parameter]] = {}
         for name, parameter in self.named_parameters():
             if parameter.requires_grad:
-                lr = self.encoder_lr if "backbone.encoder" in name else self.lr
                 decay = self.weight_decay if parameter.ndim > 1 and "tokens" not in name else 0.0
-                groups.setdefault((lr, decay), []).append(parameter)
+                groups.setdefault(decay, []).append(parameter)
         optimizer = torch.optim.AdamW(
-            [{"params": params, "lr": lr, "weight_decay": decay} for (lr, decay), params in groups.items()]
+            [{"params": params, "weight_decay": decay} for decay, params in groups.items()], lr=self.lr
         )
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, [group["lr"] for group in optimizer.param_groups], total_steps=self.steps, pct_start=0.05
-        )
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.lr, total_steps=self.steps, pct_start=0.05)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

@@ -8,6 +8,7 @@ Shapes: `n` clips, `M` tokens, `C` channels, `K` regions.
 """
 
 import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,10 @@ from amge.muscles import REGION_IDS
 from amge.recipes.run_folder import same_run
 from amge.recipes.st_gcn.motion import move
 from amge.recipes.st_gcn.pairs import distort, poses_of
-from amge.recipes.transm3e_lite.clips import Clips
+from amge.recipes.st_gcn.photographs import joints_for
+from amge.recipes.transm3e_lite.clips import Clips, Stock
+from amge.recipes.transm3e_lite.recipe import masks_of
+from amge.skeleton.pose.estimators import PoseEstimator
 from amge.spec import ModelSpec
 from amge.train.provenance import made_of
 from amge.zoo import transm3e_lite_pose
@@ -101,12 +105,16 @@ def train(
     batch_size: int = 96,
     lr: float = 2e-3,
     seed: int = 0,
+    splits: Sequence[str] = ("train",),
+    pose: "str | PoseEstimator" = "mediapipe",
+    segment: Callable[[np.ndarray], np.ndarray] | None = None,
 ) -> MuscleModel:
     """Run the recipe.
 
     Args:
         video: of pictures.
-        poses: of joints in the picture, COCO's 17.
+        poses: of joints: those that come with the photographs, or for other layouts and in three dimensions those that
+            `pose` finds in them.
         data: folder of the prepared open exercise photographs.
         out: run folder, where the tokens of the pictures are kept.
         arch: name of the result.
@@ -120,6 +128,9 @@ def train(
         batch_size: pairs a step, half of them of one exercise.
         lr: learning rate at its peak.
         seed: of all chance.
+        splits: to learn from.
+        pose: a pose estimator, or its name.
+        segment: cuts people out, as `amge.recipes.cutouts.cut_outs` takes it.
 
     Returns:
         the model in eval mode.
@@ -129,7 +140,7 @@ def train(
     """
     out = Path(out)
     names = {"video": video.spec and video.spec.name, "poses": poses.spec and poses.spec.name}
-    options = {
+    options: dict[str, Any] = {
         "share": share,
         "length": length,
         "variants": variants,
@@ -138,7 +149,7 @@ def train(
         "clips": clips,
         "steps": steps,
     }
-    options |= {"batch_size": batch_size, "lr": lr, "seed": seed}
+    options |= {"batch_size": batch_size, "lr": lr, "seed": seed, "splits": list(splits)}
     same_run(out, json.dumps(names | options, indent=2))
     L.seed_everything(seed, verbose=False)
     model = put_together(video, poses, arch, length)
@@ -147,9 +158,14 @@ def train(
     if spec.labels != REGION_IDS:
         raise ValueError(f"the photographs show the {len(REGION_IDS)} regions; {spec.name} has others")
     model.eval().requires_grad_(False)
-    samples, pairs = poses_of(data, "train", graph=stream.backbone.graph)
+    graph, axes = stream.backbone.graph, int(stream.input_layout[4])
+    joints_in = joints_for(graph, axes, data, out / "joints.npz", pose)
+    samples, pairs = poses_of(data, *splits, joints=joints_in, graph=graph, axes=axes)
     ids = [sample["id"] for sample in samples]
-    pictures = tokens_of_pictures(model, data, ids, out / "tokens.npy", variants, frames, size, seed)
+    known = {exercise.id: exercise for split in splits for exercise in load(data, split)}
+    masks = dict(zip(known, masks_of(data, splits, out / "cut-outs.npz", segment), strict=True))
+    stock = Stock([known[id] for id in ids], [masks[id] for id in ids])
+    pictures = tokens_of_pictures(model, stock, out / "tokens.npy", variants, frames, size, seed)
     rng = np.random.default_rng(seed)
     of_clip = rng.permutation(np.arange(clips) % len(ids))
     joints = tokens_of_joints(stream, pairs[of_clip], spec.frames, rng)
@@ -182,14 +198,13 @@ def train(
 
 
 def tokens_of_pictures(
-    model: MuscleModel, data: str | Path, ids: list[str], kept: Path, variants: int, frames: int, size: int, seed: int
+    model: MuscleModel, stock: Stock, kept: Path, variants: int, frames: int, size: int, seed: int
 ) -> Tensor:
     """Fused tokens `(n, M, C)` of augmented clips of the photographs of some exercises, in turn; kept in a file."""
     if not kept.exists():
         spec: Any = model.spec
         mean, std = (torch.tensor(values).view(1, 3, 1, 1, 1) for values in (spec.mean, spec.std))
-        known = {exercise.id: exercise for exercise in load(data, "train")}
-        clips = Clips([known[id] for id in ids], [], frames, size, variants, 0.0, seed)
+        clips = Clips(stock, frames, size, variants, 0.0, 0.0, seed)
         loader = DataLoader(clips, 8, num_workers=1)
         with torch.inference_mode(), isolate_rng():
             found = [

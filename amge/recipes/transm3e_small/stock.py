@@ -12,9 +12,8 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from amge.data.open_exercise import Exercise
 from amge.recipes.person.scenes import another_background
-from amge.recipes.transm3e_lite.clips import figure
+from amge.recipes.transm3e_lite.clips import SEEN, figure
 from amge.recipes.transm3e_small.pack import Pack
 from amge.recipes.transm3e_small.views import GREY
 
@@ -74,13 +73,10 @@ def fill(pack: Pack, side: int, rendered: int, splits: Sequence[str], seed: int,
     places = [another_background((side, side), rng) for _ in range(rendered)]
     figures, models = [], []
     for row in rng.choice(rows, rendered):
-        pair = [2 * row, 2 * row + 1]
-        size = pack.photographs[pair[0]].shape
-        poses, target = pack.joints[pair].numpy(), pack.targets[row].numpy()
-        exercise = Exercise(pack.about["ids"][row], np.zeros((2, *size), np.uint8), poses, target)
-        drawn = figure(exercise, np.linspace(0, 1, FRAMES), side, rng)
-        if drawn is not None:
-            figures.append(torch.stack([square(frame, side) for frame in drawn[0]]))
+        poses = pack.joints[[2 * row, 2 * row + 1]].numpy()
+        if (poses[:, 5:, 2] > SEEN).mean() >= 0.6:
+            drawn, _ = figure(poses, pack.photographs[2 * row].shape[:2], np.linspace(0, 1, FRAMES), side, rng)
+            figures.append(torch.stack([square(frame, side) for frame in drawn]))
             models.append(row)
     blank = torch.empty(0, 3, side, side, dtype=torch.uint8)
     tensors = {
