@@ -105,6 +105,15 @@ register_pretrained(
     Pretrained(
         name="st-gcn",
         tag="open-exercise",
+        sha256="8e0616083b95b9edc1101d555bff2e13aa4b2ecd73bf3eedc4e4b3537d32d697",
+        licence="Apache-2.0",
+        metrics={"val_seen_mAP": 66.17, "val_unseen_mAP": 49.46},
+    )
+)
+register_pretrained(
+    Pretrained(
+        name="st-gcn",
+        tag="open-exercise-2d",
         sha256="eb2f8847f759943154d389101a189c15f833b3478e7b9e60ebe7c4608dfa819a",
         licence="Apache-2.0",
         metrics={"val_seen_mAP": 68.69, "val_unseen_mAP": 51.61},
