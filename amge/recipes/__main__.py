@@ -27,6 +27,7 @@ DTYPES: dict[str, StoredAs] = {
     "bfloat16": torch.bfloat16,
     "int8": "int8",
 }
+SOFT = ("st-gcn.open-exercise-2d", "transm3e-lite")
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Train the shipped models again."
 )
@@ -62,13 +63,13 @@ def pack(
     out: Annotated[Path, typer.Option(help="The file, up to 30 MiB.")],
     teacher: Annotated[
         list[str] | None,
-        typer.Option(help="Name or folder of a model for soft labels; default: st-gcn.open-exercise-2d, transm3e-lite."),
+        typer.Option(help=f"Name or folder of a model for soft labels; default: {', '.join(SOFT)}."),
     ] = None,
     quality: Annotated[int, typer.Option(min=1, max=95, help="Of the JPEGs.")] = 75,
 ) -> None:
     """Pack all that `transm3e-small` trains on into one file, on a CPU."""
     with one_line_errors():
-        make_pack(data, out, teacher or ("st-gcn.open-exercise-2d", "transm3e-lite"), quality)
+        make_pack(data, out, teacher or SOFT, quality)
 
 
 @app.command("transm3e-small")
