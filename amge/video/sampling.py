@@ -31,7 +31,8 @@ def frame_times(start: float, seconds: float, frames: int) -> np.ndarray:
 
 def spread(pictures: np.ndarray, count: int) -> np.ndarray:
     """Which frames show the most of a movement, ascending: first the one nearest to their mean, then always the one
-    that is farthest from all chosen. The same movement gives the same poses, however long it is seen and from where on.
+    that is farthest from all chosen; where no other differs, any, evenly over time. The same movement gives the same
+    poses, however long it is seen and from where on.
 
     Args:
         pictures: `(n, ...)`, small ones, the same for the same pose.
@@ -46,7 +47,11 @@ def spread(pictures: np.ndarray, count: int) -> np.ndarray:
     while len(chosen) < count:
         nearest = np.minimum(nearest, ((flat - flat[chosen[-1]]) ** 2).sum(axis=1))
         nearest[chosen] = -1
-        chosen.append(int(nearest.argmax()))
+        if nearest.max() <= 0:  # all others are like one of these: as evenly as can be
+            others, missing = np.flatnonzero(nearest == 0), count - len(chosen)
+            chosen += others[np.arange(missing) * len(others) // missing].tolist()
+        else:
+            chosen.append(int(nearest.argmax()))
     return np.sort(chosen)
 
 

@@ -57,6 +57,9 @@ def test_the_middle_comes_first_then_the_ends():
 def test_each_frame_is_taken_once_and_few_are_repeated():
     still = np.zeros((20, 4))
     assert len(set(spread(still, 12).tolist())) == 12
+    switched = np.repeat(np.eye(2), 15, axis=0)  # the one picture, then the other
+    assert spread(switched, 12).tolist() == sorted(set(spread(switched, 12).tolist()))
+    assert 5 <= switched[spread(switched, 12), 0].sum() <= 7
     assert spread(np.zeros((3, 4)), 6).tolist() == [0, 0, 1, 1, 2, 2]
     assert spread(np.zeros((6, 4)), 6).tolist() == list(range(6))
 
