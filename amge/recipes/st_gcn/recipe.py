@@ -162,7 +162,9 @@ def train(
     if (out / CONFIG).exists():
         return from_pretrained(out)
     taught = f"{trees} extremely randomised trees on features of two poses, in training alone"
-    made = made_of([("open-exercise", LICENCES["open-exercise"])], seed, epochs=epochs, teacher=taught)
+    made = made_of(
+        [("open-exercise", LICENCES["open-exercise"])], seed, splits=list(splits), epochs=epochs, teacher=taught
+    )
     L.seed_everything(seed, verbose=False)
     model = assemble(spec.replace(provenance=made))
     graph, axes = getattr(model.backbone, "graph", None), int(model.input_spec.shape[4])

@@ -105,7 +105,9 @@ def train(
     same_run(out, json.dumps({"spec": json.loads(spec.to_json()), **options}, indent=2))
     taught = "one on `rgb_diff` taught it, in training alone; it is not in this checkpoint" if distill else "none"
     sets = [(name, LICENCES[name]) for name in ("open-exercise", "synthetic")]
-    spec = spec.replace(provenance=made_of(sets, seed, epochs=" + ".join(map(str, epochs)), teacher=taught))
+    spec = spec.replace(
+        provenance=made_of(sets, seed, splits=list(splits), epochs=" + ".join(map(str, epochs)), teacher=taught)
+    )
     exercises = [exercise for split in splits for exercise in load(data, split)]
 
     @cache

@@ -193,7 +193,7 @@ def train(
         schedule.step()
     taught = f"the mean of the logits of {names['poses']} ({share:g}) and {names['video']} ({1 - share:g})"
     sets = [(name, LICENCES[name]) for name in ("open-exercise", "synthetic")]
-    model.spec = spec.replace(provenance=made_of(sets, seed, steps=steps, teacher=taught))
+    model.spec = spec.replace(provenance=made_of(sets, seed, splits=list(splits), steps=steps, teacher=taught))
     return model.eval().requires_grad_(True)
 
 
