@@ -24,14 +24,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from PIL import Image, ImageFilter
+from PIL import Image
 
 import amge
 from amge.builder import load as load_model
 from amge.data.open_exercise import Exercise, load, samples, to_frames
 from amge.files import whole
 from amge.metrics import mean_average_precision
-from amge.recipes.cutouts import cut_outs, swap_background
+from amge.recipes.cutouts import cut_outs, swap_background, without_person
 from amge.recipes.transm3e_lite.augment import random_texture
 from amge.results import Seen
 from amge.skeleton.pose import estimator
@@ -72,14 +72,6 @@ def tilted(picture: np.ndarray, degrees: float) -> np.ndarray:
     """Turned anticlockwise around the middle, in a frame of the same size; grey where nothing is."""
     turned = Image.fromarray(picture).rotate(degrees, Image.Resampling.BILINEAR, fillcolor=(GREY,) * 3)
     return np.asarray(turned)
-
-
-def without_person(picture: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """A photograph whose person is covered by what is around them."""
-    import cv2
-
-    covered = np.asarray(Image.fromarray(mask).filter(ImageFilter.MaxFilter(9))) > 32
-    return cv2.inpaint(np.ascontiguousarray(picture), covered.astype(np.uint8), 5, cv2.INPAINT_TELEA)
 
 
 class Scene(NamedTuple):

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageFilter, ImageOps
 from rich.progress import track
 
 from amge.data.open_exercise import not_prepared
@@ -95,3 +95,16 @@ def swap_background(picture: np.ndarray, mask: np.ndarray, background: np.ndarra
     )
     share = mask[..., None].astype(np.uint16)
     return ((picture * share + behind * (255 - share) + 127) // 255).astype(np.uint8)
+
+
+def without_person(picture: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """A photograph whose person is covered by what is around them, by OpenCV's inpainting; MediaPipe brings OpenCV.
+
+    Args:
+        picture: uint8 `(H, W, 3)`.
+        mask: uint8 `(H, W)`, 255 where the person is.
+    """
+    import cv2
+
+    covered = np.asarray(Image.fromarray(mask).filter(ImageFilter.MaxFilter(9))) > 32
+    return cv2.inpaint(np.ascontiguousarray(picture), covered.astype(np.uint8), 5, cv2.INPAINT_TELEA)

@@ -3,11 +3,11 @@ import pytest
 import torch
 
 from amge.recipes.transm3e_lite.augment import (
+    blurred_over,
     frame_person,
     person_mask,
     random_texture,
     recolour,
-    without_person,
 )
 from amge.recipes.transm3e_lite.clips import Clips, Stock, alternation, from_photos
 from amge.skeleton.layouts import COCO17
@@ -139,4 +139,4 @@ def test_a_covered_person_is_gone():
     photo[10:30, 20:40] = 250
     cover = np.zeros((40, 60), np.float32)
     cover[8:32, 18:42] = 1
-    assert np.abs(without_person(photo, cover).astype(int) - 50).max() <= 3
+    assert np.abs(blurred_over(photo, cover).astype(int) - 50).max() <= 3

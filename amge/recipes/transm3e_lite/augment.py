@@ -65,8 +65,8 @@ def random_texture(size: tuple[int, int], rng: np.random.Generator) -> np.ndarra
     return np.asarray(picture)
 
 
-def without_person(photo: np.ndarray, cover: np.ndarray) -> np.ndarray:
-    """A photograph whose person is covered by a blur of what is around them.
+def blurred_over(photo: np.ndarray, cover: np.ndarray) -> np.ndarray:
+    """A photograph of which a part is covered by a blur of what is around it.
 
     Args:
         photo: uint8 `(H, W, 3)`.

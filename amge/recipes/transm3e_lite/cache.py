@@ -20,13 +20,16 @@ from amge.recipes.transm3e_lite.frozen import encode
 from amge.video.modality import rgb_diff
 
 
-def cache_features(path: Path, clips: Clips, model: MuscleModel, device: str = "cpu") -> dict[str, np.ndarray]:
+def cache_features(
+    path: Path, clips: Clips, model: MuscleModel, changes: bool = True, device: str = "cpu"
+) -> dict[str, np.ndarray]:
     """Features of all clips, memory-mapped from a folder, which is filled first if need be.
 
     Args:
         path: folder for one `.npy` per key.
         clips: to compute.
         model: with the encoder; its spec says how pixels are normalised.
+        changes: whether RGB differences are wanted too.
         device: to compute on.
 
     Returns:
@@ -45,12 +48,13 @@ def cache_features(path: Path, clips: Clips, model: MuscleModel, device: str = "
             start = 0
             for batch in track(loader, f"features of {len(clips)} clips"):
                 clip = (batch.pop("clip").to(device) - mean) / std
-                change = rgb_diff(clip)
-                first = encode(model, change[:1, :, :1])  # all zero in every clip
                 batch |= {f"rgb-{number}": level for number, level in enumerate(encode(model, clip))}
-                for number, level in enumerate(encode(model, change[:, :, 1:])):
-                    same = first[number].expand(len(clip), -1, -1, -1, -1)
-                    batch[f"rgb_diff-{number}"] = torch.cat([same, level], dim=1)
+                if changes:
+                    change = rgb_diff(clip)
+                    first = encode(model, change[:1, :, :1])  # all zero in every clip
+                    for number, level in enumerate(encode(model, change[:, :, 1:])):
+                        same = first[number].expand(len(clip), -1, -1, -1, -1)
+                        batch[f"rgb_diff-{number}"] = torch.cat([same, level], dim=1)
                 for key, value in batch.items():
                     if key not in arrays:
                         shape = (len(clips), *value.shape[1:])

@@ -9,17 +9,16 @@ from functools import cached_property
 
 import numpy as np
 import torch
-from PIL import Image, ImageFilter
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from amge import synthetic
 from amge.data.open_exercise import Exercise
 from amge.muscles import encode
-from amge.recipes.cutouts import swap_background
+from amge.recipes.cutouts import swap_background, without_person
 from amge.recipes.joints import HIPS
 from amge.recipes.repose import repose
-from amge.recipes.transm3e_lite.augment import frame_person, part_of, random_texture, recolour, without_person
+from amge.recipes.transm3e_lite.augment import frame_person, part_of, random_texture, recolour
 from amge.skeleton.layouts import COCO17
 from amge.skeleton.sequence import normalise
 
@@ -53,12 +52,11 @@ class Stock:
     @cached_property
     def places(self) -> list[np.ndarray]:
         """First photographs, without their person."""
-        covered = []
-        for exercise, mask in zip(self.exercises, self.masks, strict=True):
-            if mask[0].mean() / 255 > LEAST / 2:
-                wide = np.asarray(Image.fromarray(mask[0]).filter(ImageFilter.MaxFilter(9)))
-                covered.append(without_person(exercise.photos[0], (wide > 32).astype(np.float32)))
-        return covered
+        return [
+            without_person(exercise.photos[0], mask[0])
+            for exercise, mask in zip(self.exercises, self.masks, strict=True)
+            if mask[0].mean() / 255 > LEAST / 2
+        ]
 
     @cached_property
     def cut(self) -> list[int]:
@@ -94,8 +92,8 @@ def another_place(stock: Stock, size: tuple[int, int], rng: np.random.Generator)
 
 
 def from_photos(stock: Stock, number: int, frames: int, rng: np.random.Generator) -> Clip:
-    """A clip that alternates and blends the two photographs; in half of them, where people are cut out, the person is
-    before another background.
+    """A clip that alternates and blends the two photographs; in two of three, where people are cut out, the person
+    is before another background.
 
     Args:
         stock: with photographs, joints and masks.
@@ -105,7 +103,7 @@ def from_photos(stock: Stock, number: int, frames: int, rng: np.random.Generator
     """
     exercise = stock.exercises[number]
     photos, joints = exercise.photos, exercise.keypoints
-    if stock.masks and rng.random() < 0.5 and stock.masks[number].mean() / 255 > LEAST / 2:
+    if stock.masks and rng.random() < 0.65 and stock.masks[number].mean() / 255 > LEAST / 2:
         place = another_place(stock, photos.shape[1:3], rng)
         photos = np.stack([swap_background(p, m, place) for p, m in zip(photos, stock.masks[number], strict=True)])
     weight = alternation(frames, rng)

@@ -1,8 +1,9 @@
 """The two-stage recipe of the paper, for the open exercise photographs.
 
 Stage 1 trains tokens alone, once on RGB and once on RGB differences. Stage 2 starts a student with a second bank and a
-fusion from the RGB model, with the difference model as its frozen teacher. People are cut out and put before other
-backgrounds, and into other poses, of which the trees of the skeleton recipe say what they train.
+fusion from the RGB model, with the difference model as its frozen teacher. Without a teacher there is one stage.
+People are cut out and put before other backgrounds, and into other poses, of which the trees of the skeleton recipe say
+what they train.
 """
 
 import json
@@ -45,7 +46,7 @@ def train(
     data: str | Path,
     out: str | Path,
     stages: tuple[str, ...] = STAGES,
-    epochs: tuple[int, int] = (70, 25),
+    epochs: tuple[int, int] = (85, 25),
     distill: bool = True,
     frames: tuple[int, int] = (2, 4),
     variants: tuple[int, int] = (12, 4),
@@ -68,7 +69,8 @@ def train(
         out: run folder; each stage has its own folder in it.
         stages: which to run now; `student` needs the results of the others in `out`.
         epochs: of stage 1 and of stage 2.
-        distill: False trains the student of stage 2 without a teacher, as does a spec without distillation.
+        distill: False trains the student without a teacher, from the start on the clips of stage 1, as does a spec
+            without distillation.
         frames: frames per training clip in stage 1 and stage 2; the model interpolates its tables of position.
         variants: augmented variants of each photograph pair in stage 1 and stage 2; an epoch sees one.
         size: side of training clips in pixels.
@@ -94,14 +96,14 @@ def train(
         one_of("stage", name, STAGES)
     distill = distill and spec.distill is not None
     spec = spec.replace(pairing=1)  # each clip goes with the differences of its own
-    if spec.fusion is None and stages != STAGES:
-        raise ValueError("a model of one bank has no stages to choose from: it trains on RGB alone, start to end")
+    if not distill and stages != STAGES:
+        raise ValueError("without a teacher there are no stages to choose from: the model trains on RGB, start to end")
     if distill and spec.auxiliary != "rgb_diff":
         raise ValueError(f"this recipe teaches with rgb_diff, the spec's auxiliary modality is {spec.auxiliary!r}")
     out = Path(out)
     options: dict[str, Any] = {"epochs": epochs, "frames": frames, "variants": variants, "size": size, "seed": seed}
     options |= {"reposed": reposed, "figures": figures, "poses": poses, "trees": trees, "soft": soft}
-    options |= {"batch_size": batch_size, "splits": list(splits)}
+    options |= {"batch_size": batch_size, "splits": list(splits), "distill": distill}
     same_run(out, json.dumps({"spec": json.loads(spec.to_json()), **options}, indent=2))
     taught = "one on `rgb_diff` taught it, in training alone; it is not in this checkpoint" if distill else "none"
     sets = [(name, LICENCES[name]) for name in ("open-exercise", "synthetic")]
@@ -123,7 +125,7 @@ def train(
         clips = Clips(made, frames[number], size, variants[number], reposed, figures, seed + number)
         model = assemble(spec)
         load_efficientnet_lite0(encoder_of(model))
-        return cache_features(folder, clips, model, "cuda" if torch.cuda.is_available() else "cpu")
+        return cache_features(folder, clips, model, distill, "cuda" if torch.cuda.is_available() else "cpu")
 
     def stage(name: str, spec: ModelSpec, number: int, start: MuscleModel | None, **options: Any) -> MuscleModel:
         folder = out / name
@@ -147,16 +149,12 @@ def train(
         loader = DataLoader(clips, batch_size, sampler=sampler, drop_last=True)  # the sampler shuffles by epoch
         return fit(trainable, loader, folder, epochs[number], seed + number, clips)
 
-    tune = {"lr": 5e-4}
-    if spec.fusion is None:  # one bank: nothing to distil into
-        return stage("student", spec, 1, stage("rgb", spec, 0, None), **tune)
-    done = [
-        stage(m, tokens_alone(spec, m), 0, None) for m in ("rgb", "rgb_diff") if m in stages and (distill or m == "rgb")
-    ]
+    if not distill:
+        return stage("student", spec, 0, None)
+    done = [stage(m, tokens_alone(spec, m), 0, None) for m in ("rgb", "rgb_diff") if m in stages]
     if "student" in stages:
-        teacher = from_pretrained(out / "rgb_diff") if distill else None
-        name = "student" if distill else "student-without-kd"
-        done.append(stage(name, spec, 1, from_pretrained(out / "rgb"), teacher=teacher, **tune))
+        teacher = from_pretrained(out / "rgb_diff")
+        done.append(stage("student", spec, 1, from_pretrained(out / "rgb"), teacher=teacher, lr=5e-4))
     return done[-1]
 
 
