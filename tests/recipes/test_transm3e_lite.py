@@ -51,7 +51,7 @@ def quiet(stage):
 @pytest.fixture(scope="module")
 def trained(prepared, tmp_path_factory):
     out = tmp_path_factory.mktemp("run")
-    return out, recipe.train(spec(), prepared, out, epochs=(2, 2), **SMALL)
+    return out, recipe.train(spec(), prepared, out, epochs=(2, 1), **SMALL)
 
 
 def test_kept_features_give_what_the_clip_gives():
@@ -109,10 +109,11 @@ def test_the_encoder_stays_as_imagenet_left_it(trained):
 def test_a_finished_run_is_not_trained_again(trained, prepared, monkeypatch):
     out, model = trained
     monkeypatch.setattr(recipe, "fit", None)
-    again = recipe.train(spec(), prepared, out, epochs=(2, 2), **SMALL)
+    again = recipe.train(spec(), prepared, out, epochs=(2, 1), **SMALL)
     assert all(torch.equal(a, b) for a, b in zip(again.state_dict().values(), model.state_dict().values(), strict=True))
 
 
+@pytest.mark.slow
 def test_a_cut_run_goes_on_to_the_same_weights(trained, prepared, tmp_path, monkeypatch):
     whole, _ = trained
     step, seen = Stage.training_step, []
@@ -137,7 +138,7 @@ def test_a_cut_run_goes_on_to_the_same_weights(trained, prepared, tmp_path, monk
 def test_a_run_folder_refuses_other_options(trained, prepared):
     out, _ = trained
     with pytest.raises(ValueError, match="other options"):
-        recipe.train(spec(), prepared, out, epochs=(2, 2), **(SMALL | {"size": 96}))
+        recipe.train(spec(), prepared, out, epochs=(2, 1), **(SMALL | {"size": 96}))
 
 
 def test_shipping_adds_the_metadata(trained, tmp_path):
@@ -152,6 +153,14 @@ def test_shipping_adds_the_metadata(trained, tmp_path):
     assert amge.from_pretrained(tmp_path / "like").spec.threshold == 0.25
     for key, value in model.state_dict().items():
         torch.testing.assert_close(shipped.state_dict()[key], value, rtol=1e-3, atol=1e-4)
+
+
+def test_without_a_teacher_there_is_one_stage(prepared, tmp_path):
+    model = recipe.train(spec(), prepared, tmp_path, distill=False, epochs=(1, 1), **SMALL)
+    assert model.bank.banks == ("main", "receiver") and model.spec.provenance["teacher"] == "none"
+    assert {path.stem for path in (tmp_path / "features-1").glob("*.npy")} == {"rgb-0", "rgb-1", "keypoints", "target"}
+    with pytest.raises(ValueError, match="no stages to choose from"):
+        recipe.train(spec(), prepared, tmp_path / "other", stages=("rgb",), distill=False, **SMALL)
 
 
 def test_a_stage_that_lacks_another_says_so(prepared, tmp_path):

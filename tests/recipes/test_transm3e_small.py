@@ -254,6 +254,7 @@ def test_a_finished_run_is_not_trained_again(trained, pack, monkeypatch):
     assert all(torch.equal(a, b) for a, b in zip(again.state_dict().values(), model.state_dict().values(), strict=True))
 
 
+@pytest.mark.slow
 def test_a_cut_run_goes_on_to_the_same_weights(trained, pack, tmp_path, monkeypatch):
     monkeypatch.setattr(recipe, "EPOCH", 1)
     step, seen = Stage.training_step, []
