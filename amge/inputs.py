@@ -68,7 +68,9 @@ def inputs(
     from amge.video.windows import windows  # PyAV, which models on tensors do without
 
     if isinstance(source, str | Path) and is_keypoints(source):
-        raise ValueError(f"{source} holds keypoints, {spec.name} looks at pictures; take a skeleton model: st-gcn")
+        raise ValueError(
+            f"{source} holds keypoints, {spec.name} looks at pictures; take a skeleton model: st-gcn.open-exercise-2d"
+        )
     poses = _poses(pose) if stream else None
     how = {"spread": True, "max_side": HELD_SIDE} if spec.sampling == "spread" else {}
     for window in windows(source, spec.frames, spec.seconds, progress=progress, fps=fps, **how):  # type: ignore[arg-type]

@@ -28,10 +28,11 @@ SAMPLES = 100
 
 
 def made(folder: Path, modality: str, frames: int = 12) -> Path:
-    """A short video, or a file of keypoints."""
+    """A short video, or a file of keypoints, in three dimensions for models that want them."""
     rng = np.random.default_rng(0)
     if modality == "skeleton":
-        np.savez(folder / "clip.npz", keypoints=rng.uniform(20, 300, (1, frames, 17, 2)), fps=12)
+        keypoints, world = rng.uniform(20, 300, (1, frames, 33, 2)), rng.uniform(-1, 1, (1, frames, 33, 3))
+        np.savez(folder / "clip.npz", keypoints=keypoints, world=world, fps=12)
         return folder / "clip.npz"
     write_video(folder / "clip.mp4", rng.integers(0, 256, (frames, 64, 64, 3), dtype=np.uint8), fps=12)
     return folder / "clip.mp4"

@@ -124,7 +124,7 @@ def read_keypoints(path: Path, sound: bool) -> Reader:
     from amge.skeleton.files import read_skeletons
 
     global MODEL
-    MODEL = MODEL or amge.build("st-gcn", pretrained=True)
+    MODEL = MODEL or amge.build("st-gcn", pretrained="open-exercise-2d")
     reader = Reader(path, (VideoError,))
     skeletons = reader("read_skeletons", lambda: read_skeletons(path))
     if skeletons is not None:

@@ -33,6 +33,7 @@ from amge.bulk.store import Store  # noqa: E402
 from amge.bulk.table import failure, rows, schema_of  # noqa: E402
 from amge.prediction import WindowPrediction  # noqa: E402
 
+OF_KEYPOINTS = "st-gcn.open-exercise-2d"
 GOOD = ("a.mp4", "b.mp4", "deep/er/long.MOV", "deep/z.mp4")
 BAD = {"deep/text.mkv": "deep/text.mkv is not a video", "empty.mp4": "empty.mp4 is empty"}
 
@@ -90,7 +91,7 @@ def skeletons(tmp_path_factory):
         np.savez(path, keypoints=keypoints, fps=12)
     (folder / "broken.json").write_text("{")
     out = tmp_path_factory.mktemp("results") / "skeletons.parquet"
-    predict_files(folder, out, "st-gcn", workers=0)
+    predict_files(folder, out, OF_KEYPOINTS, workers=0)
     return folder, apart(pq.read_table(out), "z-lethal.npz")[0]
 
 
@@ -232,11 +233,12 @@ def test_fps_is_of_keypoints_and_noted(tmp_path, videos):
     np.savez(tmp_path / "walk.npz", keypoints=points, fps=24)
     for fps, end, noted in ((None, 1.0, None), (12.0, 2.0, b"12.0")):
         out = tmp_path / f"{fps}.parquet"
-        predict_files([tmp_path / "walk.npz"], out, "st-gcn", fps=fps, workers=0)
+        predict_files([tmp_path / "walk.npz"], out, OF_KEYPOINTS, fps=fps, workers=0)
         table = pq.read_table(out)
         assert table["end"].to_pylist() == [end] and table.schema.metadata.get(b"amge.fps") == noted
     with pytest.raises(ValueError, match=r"a\.mp4 has frames a second of its own"):
-        predict_files([tmp_path / "walk.npz", videos / "a.mp4"], tmp_path / "no.parquet", "st-gcn", fps=12, workers=0)
+        both = [tmp_path / "walk.npz", videos / "a.mp4"]
+        predict_files(both, tmp_path / "no.parquet", OF_KEYPOINTS, fps=12, workers=0)
     assert not (tmp_path / "no.parquet").exists()
 
 
@@ -259,7 +261,7 @@ def test_a_row_for_each_person(skeletons):
     assert list(found) == ["a.npz", "b/c.npz", "b/two.npz", "broken.json", "slow.npz"]
     assert found["broken.json"]["error"].startswith("broken.json does not hold skeletons")
     assert table.schema.metadata[b"amge.pose"] == b"mediapipe"
-    windows = list(amge.build("st-gcn", pretrained=True).predict_windows(folder / "b/two.npz"))
+    windows = list(amge.build("st-gcn", pretrained="open-exercise-2d").predict_windows(folder / "b/two.npz"))
     pair = [row for row in table.to_pylist() if row["video"] == "b/two.npz"]
     assert [(row["start"], row["end"], row["person"]) for row in pair] == [(w.start, w.end, w.person) for w in windows]
     starts = sorted({window.start for window in windows})
@@ -310,7 +312,7 @@ def test_two_workers_that_die_give_the_same(skeletons, tmp_path, trap):
     out = tmp_path / "results.parquet"
     killer = Thread(target=kill_caught, args=(trap,))
     killer.start()
-    predict_files(folder, out, "st-gcn", workers=2, save_every=0, progress=lambda *each: reported.append(each))
+    predict_files(folder, out, OF_KEYPOINTS, workers=2, save_every=0, progress=lambda *each: reported.append(each))
     killer.join()
     assert trap.exists()
     found, (lethal,) = apart(pq.read_table(out), "z-lethal.npz")
@@ -337,12 +339,12 @@ def test_a_worker_that_can_not_start():
 # Going on
 
 
-SCRIPT = """
+SCRIPT = f"""
 import sys
 from amge.bulk import predict_files
 
 if __name__ == "__main__":
-    predict_files(sys.argv[1], sys.argv[2], "st-gcn", workers=1, save_every=0)
+    predict_files(sys.argv[1], sys.argv[2], {OF_KEYPOINTS!r}, workers=1, save_every=0)
 """
 
 
@@ -363,7 +365,7 @@ def test_a_run_that_was_killed_goes_on(skeletons, tmp_path, trap, asked):
     run = subprocess.Popen([sys.executable, script, folder, out])
     until(trap.exists)
     with pytest.raises(ValueError, match="another run writes"):
-        predict_files(folder, out, "st-gcn", workers=0)
+        predict_files(folder, out, OF_KEYPOINTS, workers=0)
     run.kill()
     run.wait()
     until(lambda: gone(trap.read_text()))
@@ -371,7 +373,7 @@ def test_a_run_that_was_killed_goes_on(skeletons, tmp_path, trap, asked):
     assert len(list(parts.glob("0*.parquet"))) == 4
     assert not out.exists()
 
-    assert predict_files(folder, out, "st-gcn", workers=0) == (out, 6, 1)
+    assert predict_files(folder, out, OF_KEYPOINTS, workers=0) == (out, 6, 1)
     assert asked == ["slow.npz", "z-lethal.npz"]
     assert not parts.exists()
     same(apart(pq.read_table(out), "z-lethal.npz")[0], expected)
@@ -634,7 +636,7 @@ def test_ray_gives_the_same_even_when_workers_die(cluster, skeletons, tmp_path, 
     out = tmp_path / "results.parquet"
     killer = Thread(target=kill_caught, args=(trap,))
     killer.start()
-    predict_files_on_ray(folder, out, "st-gcn", workers=2)
+    predict_files_on_ray(folder, out, OF_KEYPOINTS, workers=2)
     killer.join()
     assert trap.exists()
     found, (lethal,) = apart(pq.read_table(out), "z-lethal.npz")

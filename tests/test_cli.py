@@ -364,10 +364,11 @@ def test_the_device_reaches_the_model(video, checkpoint, monkeypatch):
 def test_fps_of_keypoints(tmp_path):
     rng = np.random.default_rng(0)
     np.savez(tmp_path / "a.npz", keypoints=rng.uniform(50, 200, (48, 17, 3)), fps=24)
+    command = ("predict", tmp_path / "a.npz", "--model", "st-gcn.open-exercise-2d")
     for options, end in (((), 2.0), (("--fps", 12), 4.0)):
-        shown = amge_cli("predict", tmp_path / "a.npz", "--model", "st-gcn", "--json", *options).stdout
+        shown = amge_cli(*command, "--json", *options).stdout
         assert json.loads(shown)["videos"][0]["windows"][0]["end"] == end
-    refused(amge_cli("predict", tmp_path / "a.npz", "--model", "st-gcn", "--fps", 0), "fps must be a number over 0")
+    refused(amge_cli(*command, "--fps", 0), "fps must be a number over 0")
 
 
 def test_fps_of_a_folder_of_images(checkpoint, tmp_path):

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import amge
+from amge.errors import VideoError
 from amge.hub.published import PUBLISHED, SHIPPED
 from amge.muscles import REGION_IDS
 from amge.video.read import read_frames
@@ -70,7 +71,14 @@ def test_the_skeleton_model_keeps_its_budget_and_knows_a_squat():
     probabilities = model.predict(CLIP)
     ranked = sorted(probabilities, key=lambda name: -probabilities[name])
     assert set(ranked[:3]) == {"quadriceps", "gluteus", "hamstring"}
-    assert max(probabilities[name] for name in ("biceps", "chest", "neck_head")) < model.spec.threshold
+    assert not {"biceps", "chest", "neck_head"} & {*probabilities.active}
+
+
+def test_the_skeleton_model_in_the_picture_takes_keypoints_that_the_other_refuses():
+    keypoints = np.random.default_rng(0).uniform(50, 400, (24, 17, 3))
+    assert len(amge.build("st-gcn", pretrained="open-exercise-2d").predict(keypoints)) == 20
+    with pytest.raises(VideoError, match=r"these are 2-D; .* take a model of 2-D joints: st-gcn\.open-exercise-2d"):
+        amge.build("st-gcn", pretrained=True).predict(keypoints)
 
 
 def test_pictures_and_joints_together_know_a_squat():

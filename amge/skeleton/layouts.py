@@ -168,7 +168,7 @@ def fit_layout(keypoints: np.ndarray, joints: int, graph: Graph | None, axes: in
     if axes > keypoints.shape[-1]:
         raise VideoError(
             "the model takes 3-D joints, these are 2-D; 3-D are those that MediaPipe finds in a video and those of an "
-            "npz with 'world' beside 'keypoints'; for others take a model of 2-D joints, as st-gcn.open-exercise-2d is"
+            "npz with 'world' beside 'keypoints'; for others take a model of 2-D joints: st-gcn.open-exercise-2d"
         )
     keypoints = keypoints[..., : max(axes, 3)]
     count = keypoints.shape[-2]

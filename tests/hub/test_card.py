@@ -233,9 +233,9 @@ def test_the_table_says_what_the_shipped_checkpoints_say():
 def test_patterns_of_the_table():
     everything = amge.list_pretrained()
     assert [row.full_name for row in everything] == sorted(PUBLISHED)
-    assert amge.list_pretrained("*.open-exercise") == everything
-    assert [row.name for row in amge.list_pretrained("st-*")] == ["st-gcn"]
-    assert amge.list_pretrained("st-gcn.open-exercise") == amge.list_pretrained("st-gcn*")
+    assert amge.list_pretrained("*.open-exercise*") == everything
+    assert [row.tag for row in amge.list_pretrained("st-*")] == ["open-exercise", "open-exercise-2d"]
+    assert [row.tag for row in amge.list_pretrained("st-gcn.open-exercise")] == ["open-exercise"]
     assert amge.list_pretrained("st-gcn") == [] == amge.list_pretrained("resnet*")
 
 
@@ -278,7 +278,9 @@ def test_the_advice_is_a_command_that_fits_the_model(name, words):
 def test_a_name_with_weights(name):
     model = amge.build(name, pretrained=True)
     assert (model.spec.name, model.training) == (f"{name}.open-exercise", False)
-    assert amge.build(model.spec.name, pretrained=True).spec == model.spec
+    for row in amge.list_pretrained(f"{name}.*"):
+        by_tag, by_name = amge.build(name, pretrained=row.tag), amge.build(row.full_name, pretrained=True)
+        assert by_tag.spec.name == row.full_name and by_name.spec == by_tag.spec
 
 
 @pytest.mark.parametrize("pattern", ["*", "st-gcn*", "resnet*"])

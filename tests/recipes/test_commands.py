@@ -23,7 +23,7 @@ def test_options_reach_the_recipe_of_the_video_model(monkeypatch):
     assert run("transm3e-lite", "--data", "photos", "--out", "run", "--no-tokens", "--stage", "rgb").exit_code == 0
     (first, options), (second, _) = calls
     assert (first[0].arch, str(first[1]), str(first[2])) == ("transm3e-lite", "photos", "run")
-    assert first[3:] == (STAGES, (2, 1), True, (2, 4)) and options == {"size": 160, "seed": 3}
+    assert first[3:] == (STAGES, (2, 1), True, (2, 4)) and options == {"size": 160, "seed": 3, "splits": ("train",)}
     assert (second[0].banks, second[0].tokens, second[3]) == (("main",), 1, ("rgb",))
 
 

@@ -75,10 +75,12 @@ def test_a_hand_alone_is_nobody(tmp_path):
 def test_a_folder_is_skeletons_wherever_they_are_taken(tmp_path):
     place = folder(tmp_path / "op", {i: openpose(3 * i) for i in range(8)})
     assert is_skeletons(place) and is_skeletons(str(place)) and can_be_looked_at(str(place), fps=4)
-    model = amge.build("st-gcn", pretrained=True)
+    model = amge.build("st-gcn", pretrained="open-exercise-2d")
     expected = model.predict(as_skeletons(place, fps=4))
     assert model.predict(place, fps=4).probabilities == expected.probabilities
-    with pytest.raises(ValueError, match="op holds keypoints, transm3e-tiny looks at pictures; take a skeleton model"):
+    with pytest.raises(
+        ValueError, match=r"op holds keypoints, transm3e-tiny looks at pictures; .* st-gcn\.open-exercise-2d"
+    ):
         amge.build("transm3e-tiny").predict(place)
 
 
