@@ -616,15 +616,9 @@ def test_a_system_s_error_names_its_file_first(tmp_path):
     assert len(reason(ValueError("x" * 30_000_000))) < 2100
 
 
-def test_a_process_prints_json_and_nothing_else(checkpoint, video, expected):
-    done = run("predict", video, "--model", checkpoint, "--json")
-    assert (done.returncode, done.stderr) == (0, "")
-    assert json.loads(done.stdout)["videos"][0]["regions"] == pytest.approx(expected, abs=1e-3)
-
-
-def test_a_process_ends_in_one_line_on_a_truncated_video(checkpoint, tmp_path):
+def test_a_process_prints_json_and_a_line_for_a_truncated_video_and_nothing_else(checkpoint, video, expected, tmp_path):
     truncated(tmp_path / "bad.mp4")
-    done = run("predict", tmp_path / "bad.mp4", "--model", checkpoint)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("error: ")
-    assert done.stderr.count("\n") == 1
+    done = run("predict", video, tmp_path / "bad.mp4", "--model", checkpoint, "--json")
+    assert done.returncode == 2
+    assert json.loads(done.stdout)["videos"][0]["regions"] == pytest.approx(expected, abs=1e-3)
+    assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
