@@ -21,6 +21,14 @@ SHELL = [
     if line.split("&& ")[-1].startswith("amge ")
 ]
 
+LONG = {ROOT / "docs" / "transm3e.md", "amge predict examples --out results.parquet --workers 2"}
+"""Networks of full size, as tests/convert compares in small; processes, as a snippet of the same page starts too."""
+
+
+def each(things):
+    marks = {one: [pytest.mark.slow] * (one in LONG) for one in things}
+    return [pytest.param(one, marks=marks[one], id=getattr(one, "stem", one)) for one in marks]
+
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
@@ -30,14 +38,14 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-@pytest.mark.parametrize("page", [page for page, snippets in PYTHON.items() if snippets], ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", each(page for page, snippets in PYTHON.items() if snippets))
 def test_python_snippets_run_one_after_the_other(page, folder, registry):
     names = {"__name__": "snippet"}
     for code in PYTHON[page]:
         exec(compile(code, str(page), "exec"), names)
 
 
-@pytest.mark.parametrize("command", dict.fromkeys(command for _, command in SHELL))
+@pytest.mark.parametrize("command", each(dict.fromkeys(command for _, command in SHELL)))
 def test_command_runs(command, folder):
     result = CliRunner().invoke(app, shlex.split(command)[1:])
     assert result.exit_code == 0, result.output
