@@ -606,14 +606,14 @@ def test_shipped_weights_with_one_bit_flipped(tmp_path, monkeypatch, name):
     shutil.copytree(SHIPPED / name, tmp_path / name)
     monkeypatch.setattr(published, "SHIPPED", tmp_path)
     arch, tag = name.split(".")
-    assert amge.build(arch, pretrained=True).spec.tag == tag
+    assert amge.build(name, pretrained=True).spec.tag == tag
     path = tmp_path / name / "model.safetensors"
     data = bytearray(path.read_bytes())
     data[-1000] ^= 1
     path.write_bytes(data)
-    for pretrained in (True, tag):
+    for asked, pretrained in ((name, True), (arch, tag)):
         with pytest.raises(ValueError, match=r"model\.safetensors is not what was published: its sha256 is"):
-            amge.build(arch, pretrained=pretrained)
+            amge.build(asked, pretrained=pretrained)
     path.unlink()
     with pytest.raises(ValueError, match=r"has no model\.safetensors"):
-        amge.build(arch, pretrained=True)
+        amge.build(name, pretrained=True)
