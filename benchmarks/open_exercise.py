@@ -11,6 +11,7 @@ import argparse
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -64,16 +65,13 @@ def logits_of(
     return np.stack([exercise.target for exercise in exercises]), torch.stack(logits)
 
 
-def evaluate(model: amge.MuscleModel, data: str | Path, split: str, joints: Path | None = None) -> float:
-    """mAP in percent, macro over the regions that occur in the split."""
-    targets, logits = logits_of(model, data, split, joints)
-    return 100 * mean_average_precision(targets, model.probabilities(logits).numpy())
+def mean_ap(model: amge.MuscleModel, targets: np.ndarray, logits: torch.Tensor) -> float:
+    """mAP in percent, macro over the regions that occur."""
+    return round(100 * mean_average_precision(targets, model.probabilities(logits).numpy()), 2)
 
 
-def calibration_of(model: amge.MuscleModel, data: str | Path, joints: Path | None = None) -> dict[str, object]:
-    """The fields of its spec that `amge.calibrate` chooses on both splits together."""
-    both = [logits_of(model, data, split, joints) for split in SPLITS]
-    targets, logits = (np.concatenate(each) for each in zip(*both, strict=True))
+def calibration(model: amge.MuscleModel, targets: np.ndarray, logits: np.ndarray) -> dict[str, Any]:
+    """The fields of its spec that `amge.calibrate` chooses."""
     found = calibrate(targets, logits)
     own = dict(zip(model.spec.labels, found.thresholds.tolist(), strict=True))
     return {"temperature": found.temperature, "threshold": own}
@@ -94,11 +92,12 @@ def main() -> None:
         model = amge.from_pretrained(options.model)
     else:
         model = amge.build(options.model, pretrained=True)
-    scores = {split: round(evaluate(model, options.data, split, options.joints), 2) for split in SPLITS}
-    scores["mean"] = round(sum(scores[split] for split in SPLITS) / 2, 2)
-    report = {"model": model.spec.name, "mAP": scores}
+    found = {split: logits_of(model, options.data, split, options.joints) for split in SPLITS}
+    scores = {split: mean_ap(model, *each) for split, each in found.items()}
+    scores["mean"] = round(sum(scores.values()) / len(scores), 2)
+    report: dict[str, Any] = {"model": model.spec.name, "mAP": scores}
     if options.calibrate:
-        fields = calibration_of(model, options.data, options.joints)
+        fields = calibration(model, *(np.concatenate(each) for each in zip(*found.values(), strict=True)))
         copy_checkpoint(files_of(options.model), options.calibrate, **fields)
         report |= fields
     print(json.dumps(report))
