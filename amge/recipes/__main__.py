@@ -41,6 +41,7 @@ def lite(
     stage: Annotated[list[str] | None, typer.Option(help=f"Only these of {', '.join(STAGES)}.")] = None,
     epochs: Annotated[tuple[int, int], typer.Option(help="Of stage 1 and stage 2.")] = (85, 25),
     distill: Annotated[bool, typer.Option(help="MCTKD in stage 2; without, there is one stage.")] = True,
+    fuse: Annotated[bool, typer.Option(help="A second bank and its fusion; without, one bank and no MCTKD.")] = True,
     tokens: Annotated[bool, typer.Option(help="Muscle token banks; without, one class token.")] = True,
     size: Annotated[int, typer.Option(help="Side of training clips in pixels.")] = 160,
     frames: Annotated[tuple[int, int], typer.Option(help="Frames of training clips in stage 1 and stage 2.")] = (2, 4),
@@ -50,8 +51,10 @@ def lite(
     """Train a video model on the open exercise photographs and rendered figures, in two stages."""
     with one_line_errors():
         spec = spec_of(model)
+        if not (fuse and tokens):
+            spec = spec.replace(banks=("main",), fusion=None, distill=None)
         if not tokens:
-            spec = spec.replace(tokens=1, banks=("main",), fusion=None, distill=None)
+            spec = spec.replace(tokens=1)
         splits = tuple(split or ("train",))
         stages = tuple(stage) if stage else STAGES
         train_lite(spec, data, out, stages, epochs, distill, frames, size=size, seed=seed, splits=splits)
