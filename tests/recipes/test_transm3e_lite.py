@@ -155,12 +155,14 @@ def test_shipping_adds_the_metadata(trained, tmp_path):
         torch.testing.assert_close(shipped.state_dict()[key], value, rtol=1e-3, atol=1e-4)
 
 
-def test_without_a_teacher_there_is_one_stage(prepared, tmp_path):
+def test_without_a_teacher_no_differences_are_kept(prepared, tmp_path):
     model = recipe.train(spec(), prepared, tmp_path, distill=False, epochs=(1, 1), **SMALL)
     assert model.bank.banks == ("main", "receiver") and model.spec.provenance["teacher"] == "none"
+    assert {path.name for path in tmp_path.iterdir() if path.is_dir()} == {"features-1", "rgb", "student"}
     assert {path.stem for path in (tmp_path / "features-1").glob("*.npy")} == {"rgb-0", "rgb-1", "keypoints", "target"}
+    alone = recipe.tokens_alone(spec(), "rgb")
     with pytest.raises(ValueError, match="no stages to choose from"):
-        recipe.train(spec(), prepared, tmp_path / "other", stages=("rgb",), distill=False, **SMALL)
+        recipe.train(alone, prepared, tmp_path / "other", stages=("rgb",), **SMALL)
 
 
 def test_a_stage_that_lacks_another_says_so(prepared, tmp_path):

@@ -1,7 +1,7 @@
 """The two-stage recipe of the paper, for the open exercise photographs.
 
 Stage 1 trains tokens alone, once on RGB and once on RGB differences. Stage 2 starts a student with a second bank and a
-fusion from the RGB model, with the difference model as its frozen teacher. Without a teacher there is one stage.
+fusion from the RGB model, with the difference model as its frozen teacher; without one it sees the clips of stage 1 again.
 People are cut out and put before other backgrounds, and into other poses, of which the trees of the skeleton recipe say
 what they train.
 """
@@ -46,7 +46,7 @@ def train(
     data: str | Path,
     out: str | Path,
     stages: tuple[str, ...] = STAGES,
-    epochs: tuple[int, int] = (85, 25),
+    epochs: tuple[int, int] = (85, 8),
     distill: bool = True,
     frames: tuple[int, int] = (2, 4),
     variants: tuple[int, int] = (12, 4),
@@ -69,8 +69,8 @@ def train(
         out: run folder; each stage has its own folder in it.
         stages: which to run now; `student` needs the results of the others in `out`.
         epochs: of stage 1 and of stage 2.
-        distill: False trains the student without a teacher, from the start on the clips of stage 1, as does a spec
-            without distillation.
+        distill: False trains the student of stage 2 without a teacher, on the clips of stage 1, as does a spec without
+            distillation.
         frames: frames per training clip in stage 1 and stage 2; the model interpolates its tables of position.
         variants: augmented variants of each photograph pair in stage 1 and stage 2; an epoch sees one.
         size: side of training clips in pixels.
@@ -96,8 +96,8 @@ def train(
         one_of("stage", name, STAGES)
     distill = distill and spec.distill is not None
     spec = spec.replace(pairing=1)  # each clip goes with the differences of its own
-    if not distill and stages != STAGES:
-        raise ValueError("without a teacher there are no stages to choose from: the model trains on RGB, start to end")
+    if spec.fusion is None and stages != STAGES:
+        raise ValueError("a model of one bank has no stages to choose from: it trains on RGB alone, start to end")
     if distill and spec.auxiliary != "rgb_diff":
         raise ValueError(f"this recipe teaches with rgb_diff, the spec's auxiliary modality is {spec.auxiliary!r}")
     out = Path(out)
@@ -127,11 +127,13 @@ def train(
         load_efficientnet_lite0(encoder_of(model))
         return cache_features(folder, clips, model, distill, "cuda" if torch.cuda.is_available() else "cpu")
 
-    def stage(name: str, spec: ModelSpec, number: int, start: MuscleModel | None, **options: Any) -> MuscleModel:
+    def stage(
+        name: str, spec: ModelSpec, number: int, start: MuscleModel | None, clips_of: int = 0, **options: Any
+    ) -> MuscleModel:
         folder = out / name
         if (folder / CONFIG).exists():
             return from_pretrained(folder)
-        arrays = features(number)  # draws chance of its own, so before the seed
+        arrays = features(clips_of)  # draws chance of its own, so before the seed
         L.seed_everything(seed, verbose=False)
         model = assemble(spec)
         if start:
@@ -140,7 +142,7 @@ def train(
             load_efficientnet_lite0(encoder_of(model))
         freeze_encoder(model)
         seen = (spec.modality, "rgb_diff") if options.get("teacher") else (spec.modality,)
-        clips = Cached(arrays, variants[number], seen)
+        clips = Cached(arrays, variants[clips_of], seen)
         steps = epochs[number] * (len(clips) // batch_size)
         if not steps:
             raise ValueError(f"{len(clips)} clips make no batch of {batch_size}, or epochs={epochs} trains nothing")
@@ -149,12 +151,14 @@ def train(
         loader = DataLoader(clips, batch_size, sampler=sampler, drop_last=True)  # the sampler shuffles by epoch
         return fit(trainable, loader, folder, epochs[number], seed + number, clips)
 
-    if not distill:
+    if spec.fusion is None:  # one bank: nothing to distil into, nothing to fuse
         return stage("student", spec, 0, None)
-    done = [stage(m, tokens_alone(spec, m), 0, None) for m in ("rgb", "rgb_diff") if m in stages]
+    first = ("rgb", "rgb_diff") if distill else ("rgb",)
+    done = [stage(m, tokens_alone(spec, m), 0, None) for m in first if m in stages]
     if "student" in stages:
-        teacher = from_pretrained(out / "rgb_diff")
-        done.append(stage("student", spec, 1, from_pretrained(out / "rgb"), teacher=teacher, lr=5e-4))
+        rgb = from_pretrained(out / "rgb")
+        teacher = from_pretrained(out / "rgb_diff") if distill else None
+        done.append(stage("student", spec, 1, rgb, clips_of=int(distill), teacher=teacher, lr=5e-4))
     return done[-1]
 
 
