@@ -1,7 +1,7 @@
 """The two-stage recipe of the paper, for the open exercise photographs.
 
 Stage 1 trains tokens alone, once on RGB and once on RGB differences. Stage 2 starts a student with a second bank and a
-fusion from the RGB model, with the difference model as its frozen teacher; without one it sees the clips of stage 1 again.
+fusion from the RGB model, with the difference model as its frozen teacher; without one, clips of stage 1.
 People are cut out and put before other backgrounds, and into other poses, of which the trees of the skeleton recipe say
 what they train.
 """
