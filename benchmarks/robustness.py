@@ -7,7 +7,7 @@ switch between the two each second, `BETWEEN` what fills the time between the tw
 Other backgrounds are training photographs whose person OpenCV's inpainting covers, the same behind both photographs of
 an exercise; photographs in which no person is found stay as they are. `own background` cuts people out in the same way
 and puts them back, so that what the cutting itself does can be told apart. Skeleton models see the largest person that
-MediaPipe finds in the changed photographs, but the prepared joints under `joints`. Masks and poses are kept in the work
+MediaPipe finds in the changed photographs, but the prepared joints, COCO's in the picture, under `joints`. Masks and poses are kept in the work
 folder, and figures that FILE has already stay there.
 """
 
@@ -34,6 +34,7 @@ from amge.metrics import mean_average_precision
 from amge.recipes.cutouts import cut_outs, swap_background, without_person
 from amge.recipes.transm3e_lite.augment import random_texture
 from amge.results import Seen
+from amge.skeleton.layouts import COCO17
 from amge.skeleton.pose import estimator
 from amge.skeleton.pose.persons import believable
 from amge.skeleton.tracking import extent
@@ -327,7 +328,7 @@ def main() -> None:
         model, known = load_model(name).eval(), {}
         model.spec = model.spec.replace(frames=options.frames or model.spec.frames)
         for condition in options.only:
-            if condition == "joints" and model.spec.modality != "skeleton":
+            if condition == "joints" and model.input_spec.shape[-2:] != (COCO17.joints, 3):
                 continue
             found = evaluation.figures(model, condition, known)
             print(
