@@ -7,8 +7,8 @@ switch between the two each second, `BETWEEN` what fills the time between the tw
 Other backgrounds are training photographs whose person OpenCV's inpainting covers, the same behind both photographs of
 an exercise; photographs in which no person is found stay as they are. `own background` cuts people out in the same way
 and puts them back, so that what the cutting itself does can be told apart. Skeleton models see the largest person that
-MediaPipe finds in the changed photographs, but the prepared joints, COCO's in the picture, under `joints`. Masks and poses are kept in the work
-folder, and figures that FILE has already stay there.
+MediaPipe finds in the changed photographs, but the prepared joints, COCO's in the picture, under `joints`. Masks and
+poses are kept in the work folder, and figures that FILE has already stay there.
 """
 
 import argparse
