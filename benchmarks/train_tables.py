@@ -177,7 +177,8 @@ texture; and, to tell what the rooms alone give away, with nobody in them. Movin
 both photographs each second, or 30 % faster or slower, or have 10 frames a second in place of 30. Models that see
 joints see the poses that MediaPipe finds in the changed pictures; with the prepared joints it is the row `joints`. The
 shipped `st-gcn.open-exercise` has seen both splits: `st-gcn on train` is the same recipe on `train` alone. Each number
-is mAP in percent, val_seen / val_unseen, of one run; where a mirror image or a tilt shifts a model by 5, less says little.
+is mAP in percent, val_seen / val_unseen, of one run; where a mirror image or a tilt shifts a model by 5, less says
+little.
 
 Poses hardly mind the room. `transm3e-lite` loses 6 to 19 in front of another room, and about 1 by the cutting itself;
 with nobody in them, the rooms and what stands in them are worth 40 to it. `transm3e-lite-pose` loses 11 to 14, and 5.
