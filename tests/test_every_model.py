@@ -172,6 +172,7 @@ class TestEveryModel:
             clip = example(model, batch)
             torch.testing.assert_close(guess(program, clip), guess(model, clip), atol=1e-4, rtol=1e-4)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("model", TRACED, indirect=True)
     def test_compiles_in_one_piece(self, model):
         torch._dynamo.reset()

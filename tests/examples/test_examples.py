@@ -88,6 +88,7 @@ def publish(run, hub, tmp_path, monkeypatch):
     return publish
 
 
+@pytest.mark.slow
 def test_custom_parts_come_back_from_the_hub_and_work_for_others(hub, tmp_path):
     environment = {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "hf"), "HF_TOKEN": "test"}
     result = process("examples/custom_parts.py", "--repo", REPO, **environment)
