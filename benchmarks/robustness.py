@@ -1,6 +1,6 @@
 """mAP of models on the open exercise photographs under other conditions, as JSON.
 
-python benchmarks/robustness.py --model transm3e-lite --model st-gcn --data FOLDER --work runs/robustness --out FILE
+python benchmarks/robustness.py --model transm3e-lite --model transm3e-lite-pose --data FOLDER --work WORK --out FILE
 
 `PICTURES` says what becomes of the photographs, `MOVING` how clips of four seconds at 30 frames a second play that
 switch between the two each second, `BETWEEN` what fills the time between the two in clips that show the change once.

@@ -138,7 +138,7 @@ def fused(
     data: Annotated[Path, typer.Option(help="Folder of the prepared open exercise photographs.")],
     out: Annotated[Path, typer.Option(help="Run folder; the model comes to lie in its folder `model`.")],
     video: Annotated[str, typer.Option(help="Name or folder of a trained model of RGB pictures.")] = "transm3e-lite",
-    poses: Annotated[str, typer.Option(help="Name or folder of a trained skeleton model.")] = "st-gcn",
+    poses: Annotated[str, typer.Option(help="Name or folder of a trained skeleton model.")] = SOFT[0],
     share: Annotated[float, typer.Option(min=0, max=1, help="Of the skeleton model in the mean of both.")] = 0.7,
     steps: Annotated[int, typer.Option(min=1, help="Of training.")] = 2000,
     split: Annotated[list[str] | None, typer.Option(help="To learn from; default: train.")] = None,

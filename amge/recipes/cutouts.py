@@ -104,7 +104,10 @@ def without_person(picture: np.ndarray, mask: np.ndarray) -> np.ndarray:
         picture: uint8 `(H, W, 3)`.
         mask: uint8 `(H, W)`, 255 where the person is.
     """
-    import cv2
+    try:
+        import cv2
+    except ImportError:
+        raise ImportError("covering people needs OpenCV, which MediaPipe brings: pip install 'amge[pose]'") from None
 
     covered = np.asarray(Image.fromarray(mask).filter(ImageFilter.MaxFilter(9))) > 32
     return cv2.inpaint(np.ascontiguousarray(picture), covered.astype(np.uint8), 5, cv2.INPAINT_TELEA)

@@ -134,6 +134,16 @@ def test_without_masks_photographs_keep_their_background(stock):
         assert np.array_equal(target, stock.exercises[0].target)
 
 
+def test_who_is_cut_out_of_one_photograph_alone_stays_where_they_are(stock):
+    masks = [mask * np.array([1, 0], np.uint8)[:, None, None] for mask in stock.masks]
+    half = Stock(stock.exercises, masks)
+    assert half.places and not half.cut
+    shown = stock.exercises[0].photos
+    for seed in range(10):
+        frames, joints, _ = from_photos(half, 0, 2, np.random.default_rng(seed))
+        assert any(np.array_equal(frames[0], photo) for photo in shown) or (joints[0, :, 2] == 0).all()
+
+
 def test_a_covered_person_is_gone():
     photo = np.full((40, 60, 3), 50, np.uint8)
     photo[10:30, 20:40] = 250

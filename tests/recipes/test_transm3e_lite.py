@@ -172,6 +172,12 @@ def test_a_stage_that_lacks_another_says_so(prepared, tmp_path):
         recipe.train(spec(), prepared, tmp_path, stages=("stduent",), **SMALL)
 
 
+def test_a_set_without_people_is_refused(prepared, tmp_path):
+    nobody = {**SMALL, "segment": lambda picture: np.zeros(picture.shape[:2], np.uint8)}
+    with pytest.raises(ValueError, match="nobody is cut out of the photographs"):
+        recipe.train(spec(), prepared, tmp_path, **nobody)
+
+
 def test_a_folder_without_photographs_is_refused(tmp_path):
     with pytest.raises(ValueError, match="does not hold the prepared"):
         recipe.train(spec(), tmp_path, tmp_path / "run", **SMALL)

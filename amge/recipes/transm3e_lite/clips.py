@@ -22,8 +22,8 @@ from amge.recipes.transm3e_lite.augment import frame_person, part_of, random_tex
 from amge.skeleton.layouts import COCO17
 from amge.skeleton.sequence import normalise
 
-LEAST = 0.02
-"""Share of a photograph from which on a mask is a person."""
+LEAST = 0.01
+"""Share of a photograph from which on a mask is a person; one who is posed anew takes twice as much."""
 SEEN = 0.3
 """Visibility of a joint from which it is believed."""
 NEAREST_OF = 200
@@ -55,7 +55,7 @@ class Stock:
         return [
             without_person(exercise.photos[0], mask[0])
             for exercise, mask in zip(self.exercises, self.masks, strict=True)
-            if mask[0].mean() / 255 > LEAST / 2
+            if share(mask[:1]) > LEAST
         ]
 
     @cached_property
@@ -64,7 +64,7 @@ class Stock:
         return [
             number
             for number, (exercise, mask) in enumerate(zip(self.exercises, self.masks, strict=True))
-            if mask.mean(axis=(1, 2)).min() / 255 > LEAST and (exercise.keypoints[:, 5:, 2] > SEEN).mean() > 0.8
+            if share(mask) > 2 * LEAST and (exercise.keypoints[:, 5:, 2] > SEEN).mean() > 0.8
         ]
 
     @cached_property
@@ -82,6 +82,11 @@ def alternation(frames: int, rng: np.random.Generator) -> np.ndarray:
         if weight.min() == weight.max():
             weight[rng.integers(frames)] = 1 - weight[0]
     return weight
+
+
+def share(masks: np.ndarray) -> float:
+    """How much of the picture the smallest of masks `(n, H, W)` takes."""
+    return float(masks.mean(axis=(1, 2)).min()) / 255
 
 
 def another_place(stock: Stock, size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
@@ -103,7 +108,7 @@ def from_photos(stock: Stock, number: int, frames: int, rng: np.random.Generator
     """
     exercise = stock.exercises[number]
     photos, joints = exercise.photos, exercise.keypoints
-    if stock.masks and rng.random() < 0.65 and stock.masks[number].mean() / 255 > LEAST / 2:
+    if stock.masks and rng.random() < 0.65 and share(stock.masks[number]) > LEAST:
         place = another_place(stock, photos.shape[1:3], rng)
         photos = np.stack([swap_background(p, m, place) for p, m in zip(photos, stock.masks[number], strict=True)])
     weight = alternation(frames, rng)

@@ -107,16 +107,18 @@ def train(
     same_run(out, json.dumps({"spec": json.loads(spec.to_json()), **options}, indent=2))
     taught = "one on `rgb_diff` taught it, in training alone; it is not in this checkpoint" if distill else "none"
     sets = [(name, LICENCES[name]) for name in ("open-exercise", "synthetic")]
-    spec = spec.replace(
-        provenance=made_of(sets, seed, splits=list(splits), epochs=" + ".join(map(str, epochs)), teacher=taught)
-    )
+    ran = " + ".join(map(str, epochs[: 1 if spec.fusion is None else 2]))
+    spec = spec.replace(provenance=made_of(sets, seed, splits=list(splits), epochs=ran, teacher=taught))
     exercises = [exercise for split in splits for exercise in load(data, split)]
 
     @cache
     def stock() -> Stock:
         masks = masks_of(data, splits, out / "cut-outs.npz", segment)
         targets, made, answers = pose_answers(data, exercises, splits, poses, trees, soft, seed)
-        return Stock(exercises, masks, targets, made, answers)
+        filled = Stock(exercises, masks, targets, made, answers)
+        if not (filled.places and filled.cut):
+            raise ValueError(f"nobody is cut out of the photographs, so nobody can be posed anew: {out}/cut-outs.npz")
+        return filled
 
     @cache
     def features(number: int) -> dict[str, np.ndarray]:
