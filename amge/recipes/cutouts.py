@@ -9,8 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image, ImageFilter, ImageOps
 from rich.progress import track
+from torch import Tensor
+from torch.nn import functional as F
 
 from amge.data.open_exercise import not_prepared
 from amge.files import whole
@@ -109,5 +112,18 @@ def without_person(picture: np.ndarray, mask: np.ndarray) -> np.ndarray:
     except ImportError:
         raise ImportError("covering people needs OpenCV, which MediaPipe brings: pip install 'amge[pose]'") from None
 
-    covered = np.asarray(Image.fromarray(mask).filter(ImageFilter.MaxFilter(9))) > 32
-    return cv2.inpaint(np.ascontiguousarray(picture), covered.astype(np.uint8), 5, cv2.INPAINT_TELEA)
+    hole = np.asarray(Image.fromarray(mask).filter(ImageFilter.MaxFilter(9))) > 32
+    return cv2.inpaint(np.ascontiguousarray(picture), hole.astype(np.uint8), 5, cv2.INPAINT_TELEA)
+
+
+def covered(squares: Tensor, masks: Tensor) -> Tensor:
+    """Pictures without the person: what is around spreads over them; uint8 `(B, 3, S, S)`, masks `(B, 1, S, S)`."""
+    reach = squares.shape[-1] // 20
+    known = 1 - F.max_pool2d((masks > 0).float(), 2 * reach + 1, 1, reach)
+    spread = torch.full((len(squares), 3, 1, 1), 127.0, device=squares.device)
+    for cells in (2, 5, 10, 20):  # cells that see little take what is farther away
+        wide = F.interpolate(spread, size=(cells, cells), mode="bilinear")
+        seen, weight = (F.adaptive_avg_pool2d(x, cells) for x in (squares * known, known))
+        spread = (seen + 0.05 * wide) / (weight + 0.05)
+    spread = F.interpolate(spread, size=squares.shape[-2:], mode="bilinear")
+    return torch.lerp(spread, squares.float(), known).clamp(0, 255).byte()

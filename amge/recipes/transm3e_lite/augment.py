@@ -65,23 +65,6 @@ def random_texture(size: tuple[int, int], rng: np.random.Generator) -> np.ndarra
     return np.asarray(picture)
 
 
-def blurred_over(photo: np.ndarray, cover: np.ndarray) -> np.ndarray:
-    """A photograph of which a part is covered by a blur of what is around it.
-
-    Args:
-        photo: uint8 `(H, W, 3)`.
-        cover: float32 `(H, W)`, 1 where it is to be covered, 0 elsewhere.
-    """
-    around = torch.from_numpy(photo * (1 - cover)[..., None]).permute(2, 0, 1)[None].float()
-    weight = torch.from_numpy(1 - cover)[None, None]
-    fill = around.mean(dim=(2, 3), keepdim=True) / weight.mean().clamp(min=1e-3)
-    for cells in (2, 3, 5):  # where a cell sees nothing around, what larger ones see
-        seen, share = (F.adaptive_avg_pool2d(each, cells) for each in (around, weight))
-        fill = (seen + 0.05 * F.interpolate(fill, size=cells, mode="bilinear")) / (share + 0.05)
-    spread = F.interpolate(fill, size=cover.shape, mode="bicubic")[0].permute(1, 2, 0).numpy().clip(0, 255)
-    return np.rint(photo * (1 - cover)[..., None] + spread * cover[..., None]).astype(np.uint8)
-
-
 def part_of(picture: np.ndarray, size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
     """A random part of a picture, at times mirrored, uint8 `(H, W, 3)` of some size."""
     height, width = (round(side * rng.uniform(0.4, 1)) for side in picture.shape[:2])

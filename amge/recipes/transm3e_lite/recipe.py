@@ -27,7 +27,7 @@ from amge.hub.names import CONFIG
 from amge.model import MuscleModel
 from amge.recipes.cutouts import cut_outs
 from amge.recipes.run_folder import same_run
-from amge.recipes.st_gcn.pairs import distort, load_pairs, make_up, poses_of
+from amge.recipes.st_gcn.pairs import distort, make_up, poses_of
 from amge.recipes.st_gcn.trees import PoseTrees
 from amge.recipes.transm3e_lite.cache import Cached, cache_features
 from amge.recipes.transm3e_lite.clips import Clips, Stock
@@ -72,7 +72,8 @@ def train(
         distill: False trains the student of stage 2 without a teacher, on the clips of stage 1, as does a spec without
             distillation.
         frames: frames per training clip in stage 1 and stage 2; the model interpolates its tables of position.
-        variants: augmented variants of each photograph pair in stage 1 and stage 2; an epoch sees one.
+        variants: augmented variants of each photograph pair in stage 1 and stage 2; an epoch sees one. Without a
+            teacher stage 2 has the clips of stage 1, so that neither `frames` nor `variants` of its own.
         size: side of training clips in pixels.
         reposed: people in other poses an epoch, in photograph pairs.
         figures: rendered clips an epoch, in photograph pairs.
@@ -169,11 +170,11 @@ def masks_of(
 ) -> list[np.ndarray]:
     """Where people are in the photographs of some splits, uint8 `(2, H, W)` for each exercise; see `cut_outs`."""
     masks = cut_outs(Path(data), kept, segment)
-    shown: dict[str, Any] = {sample.id: sample.video for sample in samples(data)}
+    shown: dict[str, Any] = {split: [each.video for each in samples(data) if each.split == split] for split in splits}
     return [
-        np.stack([masks[Path(photo).relative_to(data).as_posix()] for photo in shown[exercise.id]])
+        np.stack([masks[Path(photo).relative_to(data).as_posix()] for photo in photos])
         for split in splits
-        for exercise in load(data, split)
+        for photos in shown[split]
     ]
 
 
@@ -194,10 +195,11 @@ def pose_answers(
         made-up poses `(m, 2, 17, 3)`; and what these train, `(m, K)`.
     """
     rng = np.random.default_rng([seed, 3])
-    pairs, targets = load_pairs(data, *splits)
-    forest = PoseTrees(pairs, targets, trees, seed)
+    seen, pairs = poses_of(data, *splits)
+    labels = {each.id: each.target for each in exercises}
+    forest = PoseTrees(pairs, np.stack([labels[sample["id"]] for sample in seen]), trees, seed)
     answers = np.mean([forest.predict(distort(pairs, rng)) for _ in range(copies)], axis=0)
-    found = {sample["id"]: answer for sample, answer in zip(poses_of(data, *splits)[0], answers, strict=True)}
-    mixed = [(1 - soft) * each.target + soft * found.get(each.id, each.target) for each in exercises]
+    found = {sample["id"]: answer for sample, answer in zip(seen, answers, strict=True)}
+    mixed = [(1 - soft) * label + soft * found.get(id, label) for id, label in labels.items()]
     made = make_up(pairs, poses, rng)
     return np.stack(mixed).astype(np.float32), made, forest.predict(made)

@@ -13,9 +13,10 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import Dataset
 
+from amge.recipes.cutouts import covered
 from amge.recipes.st_gcn.motion import weights
 from amge.recipes.transm3e_small.stock import FRAMES, Stock
-from amge.recipes.transm3e_small.views import covered, look, person_views, place_views, recolour, seen_joints
+from amge.recipes.transm3e_small.views import look, person_views, place_views, recolour, seen_joints
 from amge.spec import ModelSpec
 from amge.video.sampling import spread
 

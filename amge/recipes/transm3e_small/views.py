@@ -80,16 +80,3 @@ def recolour(clips: Tensor, rng: np.random.Generator) -> Tensor:
         inside = ((place - x).abs() < w) & ((place[:, None] - y).abs() < h)
         clips = torch.where(inside, each(*(between(0, 1) for _ in range(3))), clips)
     return clips.clamp(0, 1)
-
-
-def covered(squares: Tensor, masks: Tensor) -> Tensor:
-    """Pictures without the person: what is around spreads over them; uint8 `(B, 3, S, S)`, masks `(B, 1, S, S)`."""
-    reach = squares.shape[-1] // 20
-    known = 1 - F.max_pool2d((masks > 0).float(), 2 * reach + 1, 1, reach)
-    spread = torch.full((len(squares), 3, 1, 1), 255 * GREY, device=squares.device)
-    for cells in (2, 5, 10, 20):  # cells that see little take what is farther away
-        wide = F.interpolate(spread, size=(cells, cells), mode="bilinear")
-        seen, weight = (F.adaptive_avg_pool2d(x, cells) for x in (squares * known, known))
-        spread = (seen + 0.05 * wide) / (weight + 0.05)
-    spread = F.interpolate(spread, size=squares.shape[-2:], mode="bilinear")
-    return torch.lerp(spread, squares.float(), known).clamp(0, 255).byte()
