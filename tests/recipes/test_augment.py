@@ -4,7 +4,6 @@ import torch
 
 from amge.recipes.transm3e_lite.augment import (
     frame_person,
-    person_mask,
     random_texture,
     recolour,
 )
@@ -55,14 +54,6 @@ def test_joints_outside_the_square_are_invisible():
     _, moved = frame_person(np.zeros((2, 120, 160, 3), np.uint8), joints, 64, np.random.default_rng(1))
     inside = ((moved[..., :2] >= 0) & (moved[..., :2] < 64)).all(-1)
     assert not moved[~inside, 2].any() and moved[inside, 2].all()
-
-
-def test_person_mask_covers_joints_and_leaves_corners():
-    joints = person()[0]
-    joints[[5, 6, 11, 12], :2] = [[70, 40], [90, 40], [72, 70], [88, 70]]
-    mask = np.asarray(person_mask(joints, (120, 160)))
-    assert all(mask[int(y), int(x)] > 100 for x, y, _ in joints)
-    assert mask[0, 0] == mask[0, -1] == mask[-1, 0] == 0
 
 
 def test_nobody_found_still_gives_a_clip():

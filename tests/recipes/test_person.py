@@ -10,7 +10,7 @@ import amge
 from amge.data.open_exercise import load
 from amge.heads.person import PARTS
 from amge.recipes.person.recipe import targets, train
-from amge.recipes.person.scenes import SOURCES, Scenes, box
+from amge.recipes.person.scenes import SOURCES, Scenes, box, person_mask
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +31,16 @@ def photographs(prepared, tmp_path_factory):
     (folder / "labels.json").write_text(json.dumps(content))
     np.savez(folder / "keypoints.npz", ids=[sample["id"] for sample in content["samples"]], keypoints=person)
     return folder
+
+
+def test_person_mask_covers_joints_and_leaves_corners():
+    joints = np.ones((17, 3), np.float32)
+    joints[:, 0] = 80 + np.random.default_rng(0).uniform(-20, 20, 17)
+    joints[:, 1] = np.linspace(24, 96, 17)
+    joints[[5, 6, 11, 12], :2] = [[70, 40], [90, 40], [72, 70], [88, 70]]
+    mask = np.asarray(person_mask(joints, (120, 160)))
+    assert all(mask[int(y), int(x)] > 100 for x, y, _ in joints)
+    assert mask[0, 0] == mask[0, -1] == mask[-1, 0] == 0
 
 
 def test_scenes_of_every_source(photographs):

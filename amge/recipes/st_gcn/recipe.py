@@ -23,6 +23,7 @@ from amge.hub.load import from_pretrained
 from amge.hub.names import CONFIG
 from amge.model import MuscleModel
 from amge.muscles import REGION_IDS
+from amge.recipes.optimizer import adamw
 from amge.recipes.run_folder import same_run
 from amge.recipes.st_gcn.motion import move
 from amge.recipes.st_gcn.pairs import load_pairs, make_up
@@ -102,11 +103,7 @@ class PoseStage(L.LightningModule):
         return loss
 
     def configure_optimizers(self) -> Any:
-        spared = self.model.no_weight_decay()
-        groups: dict[float, list[torch.nn.Parameter]] = {0.0: [], self.weight_decay: []}
-        for name, parameter in self.model.named_parameters():
-            groups[0.0 if parameter.ndim < 2 or name in spared else self.weight_decay].append(parameter)
-        optimizer = torch.optim.AdamW([{"params": p, "weight_decay": decay} for decay, p in groups.items()], lr=self.lr)
+        optimizer = adamw(self.model, self.lr, self.weight_decay, self.model.no_weight_decay())
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.lr, total_steps=self.steps, pct_start=0.1)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 

@@ -5,47 +5,12 @@ Shapes: `T` frames, `H W` source picture, `S` side of the clip, joints in COCO-1
 
 import numpy as np
 import torch
-from PIL import Image, ImageDraw, ImageFilter
+from PIL import Image, ImageDraw
 from torch import Tensor
 from torch.nn import functional as F
 from torchvision.transforms.v2 import functional as TF
 
-from amge.recipes.joints import ANKLES, HIPS, LIMB_BONES, NECK, NOSE, SHOULDERS, WRISTS
 from amge.skeleton.layouts import COCO17
-
-TRUNK = (*SHOULDERS, *HIPS)
-ENDS = (NOSE, *WRISTS, *ANKLES)
-"""Joints that a head, a hand or a foot surrounds."""
-
-
-def person_mask(keypoints: np.ndarray, size: tuple[int, int]) -> Image.Image:
-    """A soft outline of the person around their joints, mode L.
-
-    Args:
-        keypoints: `(17, 3)`, x and y in pixels and visibility.
-        size: height and width of the picture.
-    """
-    seen = keypoints[:, 2] > 0.2
-    points = [(float(x), float(y)) for x, y, _ in keypoints]
-    trunk = np.linalg.norm(keypoints[list(SHOULDERS), :2].mean(0) - keypoints[list(HIPS), :2].mean(0))
-    width = max(6, int(0.42 * trunk))
-    mask = Image.new("L", (size[1], size[0]))
-    brush = ImageDraw.Draw(mask)
-
-    def blob(point: tuple[float, float], radius: float) -> None:
-        x, y = point
-        brush.ellipse((x - radius, y - radius, x + radius, y + radius), fill=255)
-
-    if seen[list(TRUNK)].all():
-        around = [points[j] for j in (*SHOULDERS, *HIPS[::-1])]
-        brush.polygon(around, fill=255)
-        brush.line([*around, around[0]], fill=255, width=width)
-    for a, b in (*LIMB_BONES, *NECK):
-        if seen[a] and seen[b]:
-            brush.line([points[a], points[b]], fill=255, width=width)
-    for joint in np.flatnonzero(seen):
-        blob(points[joint], width * (1.0 if joint in ENDS else 0.55))
-    return mask.filter(ImageFilter.GaussianBlur(width / 6))
 
 
 def random_texture(size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from amge.assemble import distillation
 from amge.distill import Teacher
 from amge.model import MuscleModel
+from amge.recipes.optimizer import adamw
 from amge.recipes.transm3e_lite.frozen import forward_top
 from amge.results import Signals
 from amge.skeleton.layouts import COCO17
@@ -97,13 +98,7 @@ class Stage(L.LightningModule):
         return F.cross_entropy(logits[visible], index[visible])
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        groups: dict[float, list[nn.Parameter]] = {}
-        for name, parameter in self.named_parameters():
-            if parameter.requires_grad:
-                decay = self.weight_decay if parameter.ndim > 1 and "tokens" not in name else 0.0
-                groups.setdefault(decay, []).append(parameter)
-        optimizer = torch.optim.AdamW(
-            [{"params": params, "weight_decay": decay} for decay, params in groups.items()], lr=self.lr
-        )
+        spared = [name for name, _ in self.named_parameters() if "tokens" in name]
+        optimizer = adamw(self, self.lr, self.weight_decay, spared)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.lr, total_steps=self.steps, pct_start=0.05)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 from amge.assemble import distillation
 from amge.distill import Teacher
 from amge.model import MuscleModel
+from amge.recipes.optimizer import adamw
 from amge.recipes.transm3e_small.clips import Halves
 from amge.recipes.transm3e_small.score import mean_ap
 from amge.skeleton.layouts import COCO17
@@ -44,11 +45,7 @@ class Stage(L.LightningModule):
 
     def configure_optimizers(self) -> Any:
         spared = {f"model.{name}" for name in self.model.no_weight_decay()}
-        groups: dict[float, list[nn.Parameter]] = {0.0: [], self.weight_decay: []}
-        for name, parameter in self.named_parameters():
-            if parameter.requires_grad:
-                groups[0.0 if parameter.ndim < 2 or name in spared else self.weight_decay].append(parameter)
-        optimizer = torch.optim.AdamW([{"params": p, "weight_decay": decay} for decay, p in groups.items()], lr=self.lr)
+        optimizer = adamw(self, self.lr, self.weight_decay, spared)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, cosine(self.steps // 20, self.steps))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
