@@ -21,8 +21,13 @@ SHELL = [
     if line.split("&& ")[-1].startswith("amge ")
 ]
 
-LONG = {ROOT / "docs" / "transm3e.md", "amge predict examples --out results.parquet --workers 2"}
-"""Networks of full size, as tests/convert compares in small; processes, as a snippet of the same page starts too."""
+LONG = {
+    ROOT / "docs" / "transm3e.md",
+    ROOT / "docs" / "training.md",
+    "amge predict examples --out results.parquet --workers 2",
+}
+"""Networks of full size, as tests/convert compares in small; training, as tests/train does; processes, as a snippet of
+the same page starts too."""
 
 
 def each(things):

@@ -162,6 +162,7 @@ class TestEveryModel:
         for name, gradient in gradients[0].items():
             torch.testing.assert_close(gradients[1][name], gradient, atol=1e-4, rtol=1e-3)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("model", TRACED, indirect=True)
     def test_exports_for_any_batch(self, model):
         model.eval()

@@ -18,6 +18,7 @@ def test_import_is_quiet_and_light():
     assert (done.stdout, done.stderr, done.returncode) == ("", "", 0)
 
 
+@pytest.mark.slow
 def test_models_and_recipes_start_without_pyav():
     """A machine that only trains, or takes arrays, need not decode videos."""
     code = "import sys; sys.modules['av'] = None\nimport amge, amge.recipes.__main__, numpy as np\n"

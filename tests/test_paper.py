@@ -246,5 +246,6 @@ def test_the_script_runs_a_table(capsys, monkeypatch):
     assert "distillation" in lines[3]
 
 
+@pytest.mark.slow
 def test_the_page_of_tables_is_what_the_script_prints(capsys, monkeypatch):
     assert (ROOT / "docs" / "tables.md").read_text() == run(capsys, monkeypatch, "--markdown")

@@ -33,6 +33,7 @@ def test_speed_is_set_against_decoding_and_the_model(capsys, monkeypatch, prepar
     assert result["frames per second of decode"] == pytest.approx(15 * rates["decode"][0], rel=0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="memory is read from /proc")
 def test_memory_is_that_of_all_processes(capsys, monkeypatch):
     result = run(capsys, monkeypatch, "--memory", 96, "--files", 3, "--workers", 2)
