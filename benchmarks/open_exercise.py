@@ -20,6 +20,7 @@ import amge
 from amge.builder import files_of
 from amge.calibrate import calibrate
 from amge.data.open_exercise import Exercise, load, to_frames
+from amge.errors import reason
 from amge.hub.save import copy_checkpoint
 from amge.metrics import mean_average_precision
 from amge.results import Seen
@@ -104,4 +105,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except (ValueError, OSError) as error:
+        raise SystemExit(f"error: {reason(error)}") from None

@@ -28,9 +28,14 @@ DTYPES: dict[str, StoredAs] = {
     "int8": "int8",
 }
 SOFT = ("st-gcn.open-exercise-2d", "transm3e-lite")
+Split = Annotated[list[str] | None, typer.Option(help="To learn from; default: train.")]
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Train the shipped models again."
 )
+
+
+def each_once(split: list[str] | None) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(split or ["train"]))
 
 
 @app.command("transm3e-lite")
@@ -45,7 +50,8 @@ def lite(
     tokens: Annotated[bool, typer.Option(help="Muscle token banks; without, one class token.")] = True,
     size: Annotated[int, typer.Option(help="Side of training clips in pixels.")] = 160,
     frames: Annotated[tuple[int, int], typer.Option(help="Frames of training clips in stage 1 and stage 2.")] = (2, 4),
-    split: Annotated[list[str] | None, typer.Option(help="To learn from; default: train.")] = None,
+    ensemble: Annotated[int, typer.Option(min=1, help="Models on RGB whose mean answers the student learns.")] = 4,
+    split: Split = None,
     seed: int = 0,
 ) -> None:
     """Train a video model on the open exercise photographs and rendered figures, in two stages."""
@@ -55,9 +61,20 @@ def lite(
             spec = spec.replace(banks=("main",), fusion=None, distill=None)
         if not tokens:
             spec = spec.replace(tokens=1)
-        splits = tuple(split or ("train",))
         stages = tuple(stage) if stage else STAGES
-        train_lite(spec, data, out, stages, epochs, distill, frames, size=size, seed=seed, splits=splits)
+        train_lite(
+            spec,
+            data,
+            out,
+            stages,
+            epochs,
+            distill,
+            frames,
+            size=size,
+            ensemble=ensemble,
+            seed=seed,
+            splits=each_once(split),
+        )
 
 
 @app.command()
@@ -84,7 +101,7 @@ def small(
         tuple[int, int, int], typer.Option(help="Of the stages features, labels and length; 0 leaves one out.")
     ] = (1100, 900, 200),
     batch: Annotated[tuple[int, int, int], typer.Option(help="Clips a step of each stage.")] = (128, 64, 16),
-    split: Annotated[list[str] | None, typer.Option(help="To learn from; default: train.")] = None,
+    split: Split = None,
     backgrounds: Annotated[float, typer.Option(help="Share of clips before another background.")] = 0.5,
     figures: Annotated[float, typer.Option(help="Share of rendered figures.")] = 0.2,
     soft: Annotated[float, typer.Option(help="Share of the other models' answers in the targets.")] = 0.5,
@@ -96,7 +113,7 @@ def small(
     with one_line_errors():
         spec = spec_of(model)
         spec = spec.replace(backbone_args={**spec.backbone_args, "drop_path": 0.1})
-        mixture = Mixture(tuple(split or ("train",)), backgrounds, figures, soft)
+        mixture = Mixture(each_once(split), backgrounds, figures, soft)
         train_small(spec, pack, out, steps, batch, mixture=mixture, distill=distill, start=start, seed=seed)
 
 
@@ -116,7 +133,7 @@ def poses(
     stop: Annotated[int | None, typer.Option(help="Epochs to end after; default: all.")] = None,
     pool: Annotated[int, typer.Option(help="Pairs of poses made up.")] = 200_000,
     graph: Annotated[str, typer.Option(help="Layout of the joints.")] = "coco-17",
-    split: Annotated[list[str] | None, typer.Option(help="To learn from; default: train.")] = None,
+    split: Split = None,
     seed: int = 0,
 ) -> None:
     """Train a skeleton model on the poses of the open exercise photographs."""
@@ -130,7 +147,7 @@ def poses(
             frames=frames,
             seconds=seconds,
         )
-        train_poses(spec, data, out, pool, epochs, seed=seed, stop=stop, splits=tuple(split or ("train",)))
+        train_poses(spec, data, out, pool, epochs, seed=seed, stop=stop, splits=each_once(split))
 
 
 @app.command("transm3e-lite-pose")
@@ -141,7 +158,7 @@ def fused(
     poses: Annotated[str, typer.Option(help="Name or folder of a trained skeleton model.")] = SOFT[0],
     share: Annotated[float, typer.Option(min=0, max=1, help="Of the skeleton model in the mean of both.")] = 0.7,
     steps: Annotated[int, typer.Option(min=1, help="Of training.")] = 2000,
-    split: Annotated[list[str] | None, typer.Option(help="To learn from; default: train.")] = None,
+    split: Split = None,
     seed: int = 0,
 ) -> None:
     """Fuse the muscle tokens of a video model and a skeleton model, which stay as they are."""
@@ -149,7 +166,7 @@ def fused(
     from amge.recipes.transm3e_lite_pose.recipe import train as train_fused
 
     with one_line_errors():
-        splits = tuple(split or ("train",))
+        splits = each_once(split)
         model = train_fused(load(video), load(poses), data, out, share=share, steps=steps, seed=seed, splits=splits)
         model.save_pretrained(out / "model")
 

@@ -19,11 +19,15 @@ def test_there_is_a_command_for_each_shipped_model():
 def test_options_reach_the_recipe_of_the_video_model(monkeypatch):
     calls = []
     monkeypatch.setattr(commands, "train_lite", lambda *given, **options: calls.append((given, options)))
-    assert run("transm3e-lite", "--data", "photos", "--out", "run", "--epochs", 2, 1, "--seed", 3).exit_code == 0
+    twice = ("--split", "train", "--split", "val_seen", "--split", "train")
+    assert (
+        run("transm3e-lite", "--data", "photos", "--out", "run", "--epochs", 2, 1, "--seed", 3, *twice).exit_code == 0
+    )
     assert run("transm3e-lite", "--data", "photos", "--out", "run", "--no-tokens", "--stage", "rgb").exit_code == 0
     (first, options), (second, _) = calls
     assert (first[0].arch, str(first[1]), str(first[2])) == ("transm3e-lite", "photos", "run")
-    assert first[3:] == (STAGES, (2, 1), True, (2, 4)) and options == {"size": 160, "seed": 3, "splits": ("train",)}
+    assert first[3:] == (STAGES, (2, 1), True, (2, 4))
+    assert options == {"size": 160, "ensemble": 4, "seed": 3, "splits": ("train", "val_seen")}
     assert (second[0].banks, second[0].tokens, second[3]) == (("main",), 1, ("rgb",))
 
 

@@ -77,7 +77,7 @@ def alternation(frames: int, rng: np.random.Generator) -> np.ndarray:
     """How much of the second photograph each frame shows, `(T,)` in 0..1: there and back, at a random tempo."""
     phase = np.arange(frames) / frames * rng.uniform(1, max(1.0, frames / 2)) + rng.random()
     weight = 0.5 - 0.5 * np.cos(2 * np.pi * phase)
-    if rng.random() < 0.75:  # mostly the photographs themselves: a blend shows two ghosts
+    if rng.random() < 0.75:  # mostly nothing in between
         weight = (weight > 0.5).astype(np.float64)
         if weight.min() == weight.max():
             weight[rng.integers(frames)] = 1 - weight[0]
@@ -97,8 +97,7 @@ def another_place(stock: Stock, size: tuple[int, int], rng: np.random.Generator)
 
 
 def from_photos(stock: Stock, number: int, frames: int, rng: np.random.Generator) -> Clip:
-    """A clip that alternates and blends the two photographs; in two of three, where people are cut out, the person
-    is before another background.
+    """A clip of the two photographs in turn; in two of three, where people are cut out, before another background.
 
     Args:
         stock: with photographs, joints and masks.
@@ -111,15 +110,8 @@ def from_photos(stock: Stock, number: int, frames: int, rng: np.random.Generator
     if stock.masks and rng.random() < 0.65 and share(stock.masks[number]) > LEAST:
         place = another_place(stock, photos.shape[1:3], rng)
         photos = np.stack([swap_background(p, m, place) for p, m in zip(photos, stock.masks[number], strict=True)])
-    weight = alternation(frames, rng)
-    w = weight[:, None, None, None].astype(np.float32)
-    pure = np.isin(weight, (0, 1))
-    clip = photos[(weight > 0.5).astype(int)]
-    if not pure.all():
-        clip = ((1 - w) * photos[0] + w * photos[1]).astype(np.uint8)
-    poses = joints[(weight > 0.5).astype(int)].copy()
-    poses[~pure, :, 2] = 0
-    return clip, poses, stock.target(number)
+    shown = (alternation(frames, rng) > 0.5).astype(int)  # a blend of both would show two ghosts
+    return photos[shown], joints[shown], stock.target(number)
 
 
 def drawn_pose(stock: Stock, rng: np.random.Generator) -> tuple[int, int, np.ndarray]:

@@ -1,7 +1,8 @@
 """The two-stage recipe of the paper, for the open exercise photographs.
 
-Stage 1 trains tokens alone, once on RGB and once on RGB differences. Stage 2 starts a student with a second bank and a
-fusion from the RGB model, with the difference model as its frozen teacher; without one, clips of stage 1.
+Stage 1 trains tokens alone, on RGB with several seeds and once on RGB differences. Stage 2 starts a student with a
+second bank and a fusion from the first RGB model, with the difference model as its frozen teacher; without one, clips
+of stage 1. It learns from what the RGB models say together as well.
 People are cut out and put before other backgrounds, and into other poses, of which the trees of the skeleton recipe say
 what they train.
 """
@@ -31,6 +32,7 @@ from amge.recipes.st_gcn.pairs import distort, make_up, poses_of
 from amge.recipes.st_gcn.trees import PoseTrees
 from amge.recipes.transm3e_lite.cache import Cached, cache_features
 from amge.recipes.transm3e_lite.clips import Clips, Stock
+from amge.recipes.transm3e_lite.ensemble import answers_of
 from amge.recipes.transm3e_lite.frozen import encoder_of, freeze_encoder
 from amge.recipes.transm3e_lite.stage import Stage
 from amge.spec import ModelSpec
@@ -56,6 +58,8 @@ def train(
     poses: int = 10_000,
     trees: int = 300,
     soft: float = 0.5,
+    ensemble: int = 4,
+    agreed: float = 0.6,
     batch_size: int = 64,
     seed: int = 0,
     splits: Sequence[str] = ("train",),
@@ -80,6 +84,8 @@ def train(
         poses: pairs of poses made up, for both.
         trees: that say what these train.
         soft: share of the trees' answers in the targets of the photographs.
+        ensemble: models of stage 1 on RGB, of seeds that follow one another; 1: the student learns from none of them.
+        agreed: share of what they say together in the targets of the student.
         batch_size: clips a step.
         seed: of all chance.
         splits: to learn from.
@@ -96,6 +102,8 @@ def train(
     for name in stages:
         one_of("stage", name, STAGES)
     distill = distill and spec.distill is not None
+    if not distill and stages == ("rgb_diff",):
+        raise ValueError("nothing is distilled, so that there is no teacher to train: leave out stage rgb_diff")
     spec = spec.replace(pairing=1)  # each clip goes with the differences of its own
     if spec.fusion is None and stages != STAGES:
         raise ValueError("a model of one bank has no stages to choose from: it trains on RGB alone, start to end")
@@ -104,7 +112,13 @@ def train(
     out = Path(out)
     options: dict[str, Any] = {"epochs": epochs, "frames": frames, "variants": variants, "size": size, "seed": seed}
     options |= {"reposed": reposed, "figures": figures, "poses": poses, "trees": trees, "soft": soft}
-    options |= {"batch_size": batch_size, "splits": list(splits), "distill": distill}
+    options |= {
+        "ensemble": ensemble,
+        "agreed": agreed,
+        "batch_size": batch_size,
+        "splits": list(splits),
+        "distill": distill,
+    }
     same_run(out, json.dumps({"spec": json.loads(spec.to_json()), **options}, indent=2))
     taught = "one on `rgb_diff` taught it, in training alone; it is not in this checkpoint" if distill else "none"
     sets = [(name, LICENCES[name]) for name in ("open-exercise", "synthetic")]
@@ -131,13 +145,23 @@ def train(
         return cache_features(folder, clips, model, distill, "cuda" if torch.cuda.is_available() else "cpu")
 
     def stage(
-        name: str, spec: ModelSpec, number: int, start: MuscleModel | None, clips_of: int = 0, **options: Any
+        name: str,
+        spec: ModelSpec,
+        number: int,
+        start: MuscleModel | None = None,
+        clips_of: int = 0,
+        chance: int = seed,
+        learn_from: Sequence[MuscleModel] = (),
+        **options: Any,
     ) -> MuscleModel:
         folder = out / name
         if (folder / CONFIG).exists():
             return from_pretrained(folder)
         arrays = features(clips_of)  # draws chance of its own, so before the seed
-        L.seed_everything(seed, verbose=False)
+        if learn_from:
+            mixed = (1 - agreed) * arrays["target"] + agreed * answers_of(learn_from, arrays)
+            arrays = arrays | {"target": mixed.astype(np.float32)}
+        L.seed_everything(chance, verbose=False)
         model = assemble(spec)
         if start:
             start_from(model, start)
@@ -150,18 +174,23 @@ def train(
         if not steps:
             raise ValueError(f"{len(clips)} clips make no batch of {batch_size}, or epochs={epochs} trains nothing")
         trainable = Stage(model, spec.modality, steps=steps, **options)
-        sampler: DistributedSampler = DistributedSampler(clips, num_replicas=1, rank=0, seed=seed + number)
+        sampler: DistributedSampler = DistributedSampler(clips, num_replicas=1, rank=0, seed=chance + number)
         loader = DataLoader(clips, batch_size, sampler=sampler, drop_last=True)  # the sampler shuffles by epoch
-        return fit(trainable, loader, folder, epochs[number], seed + number, clips)
+        return fit(trainable, loader, folder, epochs[number], chance + number, clips)
 
     if spec.fusion is None:  # one bank: nothing to distil into, nothing to fuse
-        return stage("student", spec, 0, None)
-    first = ("rgb", "rgb_diff") if distill else ("rgb",)
-    done = [stage(m, tokens_alone(spec, m), 0, None) for m in first if m in stages]
+        return stage("student", spec, 0)
+    done = []
+    members = ["rgb", *(f"rgb-{number + 1}" for number in range(1, ensemble))]
+    if "rgb" in stages:
+        done = [stage(m, tokens_alone(spec, "rgb"), 0, chance=seed + number) for number, m in enumerate(members)]
+    if "rgb_diff" in stages and distill:
+        done.append(stage("rgb_diff", tokens_alone(spec, "rgb_diff"), 0))
     if "student" in stages:
-        rgb = from_pretrained(out / "rgb")
+        models = [from_pretrained(out / member) for member in members]
         teacher = from_pretrained(out / "rgb_diff") if distill else None
-        done.append(stage("student", spec, 1, rgb, clips_of=int(distill), teacher=teacher, lr=5e-4))
+        others = models if ensemble > 1 else ()
+        done.append(stage("student", spec, 1, models[0], int(distill), learn_from=others, teacher=teacher, lr=5e-4))
     return done[-1]
 
 
