@@ -138,7 +138,7 @@ class Rig:
         self.joints[:, 9 + index] = self.joints[:, 7 + index] + self.body.forearm * lower
 
     def reach(self, left: int, wrist: Array, elbow_to: Array) -> None:
-        """An arm by the place of its wrist `(T, 3)`; the elbow points to `elbow_to`, `(3,)` in the chest's frame."""
+        """An arm by the place of its wrist `(T, 3)`; the elbow points to `elbow_to`, as `knee_to` but of the chest."""
         index = 0 if left > 0 else 1
         start = self.joints[:, 5 + index]
         hint = self._local(self.chest, left, elbow_to)
@@ -168,7 +168,7 @@ class Rig:
         Args:
             left: 1 or -1.
             ankle: `(T, 3)` in the world.
-            knee_to: `(3,)` where the knee points, in the frame of the pelvis: forwards, outwards, up.
+            knee_to: `(3,)` or `(T, 3)` where the knee points, in the frame of the pelvis: forwards, outwards, up.
             toe: `(T, 3)` or `(3,)` from the ankle to the tip of the foot, in the world; flat on the floor in the
                 direction that the pelvis faces if left out.
         """
@@ -204,8 +204,9 @@ class Rig:
         return np.einsum("tij,tj->ti", frame, np.broadcast_to(local, (self.frames, 3)))
 
     def _local(self, frame: Array, left: int, direction: Array) -> Array:
-        """A direction (forwards, outwards, up) in `frame` to the world, `(T, 3)`."""
-        return frame @ (np.asarray(direction, np.float64) * (1, left, 1))
+        """A direction (forwards, outwards, up) in `frame`, `(3,)` or `(T, 3)`, to the world, `(T, 3)`."""
+        local = np.broadcast_to(np.asarray(direction, np.float64) * (1, left, 1), (self.frames, 3))
+        return np.einsum("tij,tj->ti", frame, local)
 
 
 def _column(value: Array | float) -> Array:

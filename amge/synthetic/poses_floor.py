@@ -10,7 +10,7 @@ THICK = 0.11
 """How high hips and shoulders of somebody who lies are above the floor, in metres."""
 
 
-def _prone(rig: Rig, shoulder: Array, sag: Array | float = 0.0, legs: bool = True, neck: float = -0.35) -> None:
+def prone(rig: Rig, shoulder: Array, sag: Array | float = 0.0, legs: bool = True, neck: float = -0.35) -> None:
     """A straight body on its toes, face down, with the shoulders at the height `shoulder` `(T,)`; the toes rest.
 
     `sag` is how far the hips are above the straight line, in metres.
@@ -28,7 +28,7 @@ def _prone(rig: Rig, shoulder: Array, sag: Array | float = 0.0, legs: bool = Tru
         rig.step(left, at(0 * shoulder, left * body.hips, ankle), np.array([0.3, 0, -1.0]), toe)
 
 
-def _hands(rig: Rig, wide: float, ahead: float = 0.0, elbow: tuple[float, float, float] = (-0.2, 1.0, -0.8)) -> None:
+def hands(rig: Rig, wide: float, ahead: float = 0.0, elbow: tuple[float, float, float] = (-0.2, 1.0, -0.8)) -> None:
     """Both hands on the floor, where the shoulders are at their highest, `wide` in half widths of the shoulders."""
     top = rig.joints[np.argmax(rig.joints[:, 5, 2]), 5]
     for left in (1, -1):
@@ -41,14 +41,14 @@ def push_up(rig: Rig, phase: Array, style: Style) -> None:
     body = rig.body
     wide = 1.15 + 0.7 * style.a
     high = 0.06 + np.sqrt((0.97 * body.arm) ** 2 - ((wide - 1) * body.shoulders) ** 2)
-    _prone(rig, high - (high - 0.19) * np.clip(down, 0, 1), 0.03 * (style.b - 0.5))
-    _hands(rig, wide, 0.0, (-0.1, 0.4 + style.c, -0.8))
+    prone(rig, high - (high - 0.19) * np.clip(down, 0, 1), 0.03 * (style.b - 0.5))
+    hands(rig, wide, 0.0, (-0.1, 0.4 + style.c, -0.8))
 
 
 def plank(rig: Rig, phase: Array, style: Style) -> None:
     body = rig.body
     breath = 0.008 * np.sin(2 * np.pi * phase)
-    _prone(rig, 0.07 + body.upper_arm + breath, 0.03 * (style.b - 0.3) + breath)
+    prone(rig, 0.07 + body.upper_arm + breath, 0.03 * (style.b - 0.3) + breath)
     for left, index in ((1, 5), (-1, 6)):
         elbow = rig.joints[:, index] * (1, 1, 0) + 0.05 * Z
         narrow = (0.3 + 0.7 * style.a) * left * body.shoulders
@@ -62,8 +62,8 @@ def plank(rig: Rig, phase: Array, style: Style) -> None:
 def mountain_climber(rig: Rig, phase: Array, style: Style) -> None:
     body = rig.body
     high = 0.06 + 0.97 * body.arm
-    _prone(rig, high + 0 * phase, 0.06 + 0.02 * np.sin(4 * np.pi * phase), legs=False)
-    _hands(rig, 1.1)
+    prone(rig, high + 0 * phase, 0.06 + 0.02 * np.sin(4 * np.pi * phase), legs=False)
+    hands(rig, 1.1)
     ankle = 0.6 * body.foot
     for left in (1, -1):
         drive = (0.5 + 0.5 * np.tanh(2.5 * np.sin(2 * np.pi * phase)) * left) * style.amplitude
@@ -75,7 +75,7 @@ def mountain_climber(rig: Rig, phase: Array, style: Style) -> None:
         rig.step(left, spot, np.array([1.0, 0.1, 0.6]), at(0.2 * body.foot, 0, -ankle + 0.02))
 
 
-def _bent_legs(rig: Rig, near: float) -> None:
+def bent_legs(rig: Rig, near: float) -> None:
     """Legs of somebody on the back with the feet flat on the floor, `near` leg lengths from the hips."""
     body = rig.body
     for left in (1, -1):
@@ -83,7 +83,7 @@ def _bent_legs(rig: Rig, near: float) -> None:
         rig.step(left, spot, np.array([1.0, 0.0, 0.3]), at(body.foot, 0, -0.7 * body.ankle))
 
 
-def _behind_head(rig: Rig) -> None:
+def behind_head(rig: Rig) -> None:
     """Both hands at the back of the head."""
     for left in (1, -1):
         rig.arm(left, 2.2, 0.75, 2.35, np.array([-0.6, -1.0, 0.5]))
@@ -94,9 +94,9 @@ def sit_up(rig: Rig, phase: Array, style: Style) -> None:
     rig.trunk(
         at(0 * up, 0, THICK), pitch=LYING + 1.15 * up, flex=0.55 * np.sin(np.pi * np.clip(up, 0, 1) * 0.75), neck=0.2
     )
-    _bent_legs(rig, 0.55 + 0.15 * style.a)
+    bent_legs(rig, 0.55 + 0.15 * style.a)
     if style.b < 0.6:
-        _behind_head(rig)
+        behind_head(rig)
     else:
         for left in (1, -1):
             rig.arm(left, 0.6, 0.1, 2.2, np.array([0.4, -1.0, 0.6]))
@@ -106,11 +106,11 @@ def crunch(rig: Rig, phase: Array, style: Style) -> None:
     up = effort(phase) * style.amplitude
     rig.trunk(at(0 * up, 0, THICK), pitch=LYING, flex=0.85 * up, neck=0.3 * up)
     if style.a < 0.6:
-        _bent_legs(rig, 0.6)
+        bent_legs(rig, 0.6)
     else:
         for left in (1, -1):
             rig.leg(left, np.pi / 2, 0.05, np.pi / 2, 0.3)
-    _behind_head(rig)
+    behind_head(rig)
 
 
 def leg_raise(rig: Rig, phase: Array, style: Style) -> None:
@@ -132,7 +132,7 @@ def russian_twist(rig: Rig, phase: Array, style: Style) -> None:
         hand = hand + 0.18 * turn[:, None] * rig.chest[..., 1] + left * 0.04 * rig.chest[..., 1]
         rig.reach(left, hand, np.array([-0.2, 1.0, -0.8]))
     if not lifted:
-        _bent_legs(rig, 0.65)
+        bent_legs(rig, 0.65)
 
 
 def glute_bridge(rig: Rig, phase: Array, style: Style) -> None:
@@ -141,7 +141,7 @@ def glute_bridge(rig: Rig, phase: Array, style: Style) -> None:
     rise = np.arcsin((0.3 + 0.06 * style.b) * np.clip(up, 0, 1))
     hips = at(body.torso * np.cos(rise), 0, THICK + body.torso * np.sin(rise)) - at(body.torso, 0, 0)
     rig.trunk(hips, pitch=LYING - rise, neck=rise * 0.8 + 0.1)
-    _bent_legs(rig, 0.42 + 0.12 * style.a)
+    bent_legs(rig, 0.42 + 0.12 * style.a)
     for left in (1, -1):
         rig.arm(left, -0.05 - 0.9 * rise, 0.25 + 0.2 * style.b, 0.08)
 
@@ -158,15 +158,21 @@ def superman(rig: Rig, phase: Array, style: Style) -> None:
             rig.arm(left, 0.0 - 0.3 * up, 0.2, 0.1)
 
 
-def donkey_kick(rig: Rig, phase: Array, style: Style) -> None:
-    up = effort(phase) * style.amplitude
+def on_all_fours(rig: Rig) -> float:
+    """Somebody on hands and right knee, whose left leg is free; returns how far the trunk leans."""
     body = rig.body
     hips = 0.05 + body.thigh
     shoulder = 0.06 + 0.98 * body.arm
-    tilt = np.pi / 2 - np.arcsin(np.clip((shoulder - hips) / body.torso, -1, 1))
-    rig.trunk(at(0 * up, 0, hips), pitch=tilt, neck=-0.35)
-    _hands(rig, 1.05)
+    tilt = np.pi / 2 - float(np.arcsin(np.clip((shoulder - hips) / body.torso, -1, 1)))
+    rig.trunk(at(np.zeros(rig.frames), 0, hips), pitch=tilt, neck=-0.35)
+    hands(rig, 1.05)
     rig.leg(-1, tilt, 0.0, np.pi / 2, 1.3)
+    return tilt
+
+
+def donkey_kick(rig: Rig, phase: Array, style: Style) -> None:
+    up = effort(phase) * style.amplitude
+    tilt = on_all_fours(rig)
     rig.leg(
         1,
         tilt - (1.55 + 0.2 * style.a) * up,
@@ -176,7 +182,7 @@ def donkey_kick(rig: Rig, phase: Array, style: Style) -> None:
     )
 
 
-def _bench(rig: Rig) -> None:
+def on_bench(rig: Rig) -> None:
     """Lie on a bench with the feet on the floor."""
     body = rig.body
     top = body.ankle + body.calf * 0.95
@@ -192,7 +198,7 @@ def _bench(rig: Rig) -> None:
 def bench_press(rig: Rig, phase: Array, style: Style) -> None:
     down = effort(phase) * style.amplitude
     body = rig.body
-    _bench(rig)
+    on_bench(rig)
     wide = 1.2 + 0.6 * style.a
     chest = rig.joints[:, 5:7].mean(1)
     high = np.sqrt((0.97 * body.arm) ** 2 - ((wide - 1) * body.shoulders) ** 2)
@@ -203,6 +209,6 @@ def bench_press(rig: Rig, phase: Array, style: Style) -> None:
 
 def chest_fly(rig: Rig, phase: Array, style: Style) -> None:
     wide = effort(phase) * style.amplitude
-    _bench(rig)
+    on_bench(rig)
     for left in (1, -1):
         rig.arm(left, np.pi / 2 - 0.1, 0.05 + 1.45 * wide, 0.25 + 0.35 * style.a, X - np.array([0, 0.5, 0]))
