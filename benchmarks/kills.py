@@ -173,10 +173,10 @@ def bulk(place: Path) -> Case:
 
 
 def training(place: Path) -> Case:
-    """A run of two stages and a teacher on 60 rendered clips."""
+    """A run of two stages and a teacher on 100 rendered clips."""
     from amge.data.prepare.synthetic import prepare
 
-    prepare(place / "clips", clips=60, frames=8, size=64)
+    prepare(place / "clips", clips=100, frames=8, size=64)
     changes = ["overrides.frames=4", "overrides.size=32", "workers=0", "views=1", "epochs=[2,2]"]
     fields = [part for change in changes for part in ("--set", change)]
     command = [sys.executable, "-m", "amge.cli", "train", "--preset", "tiny", "--data", str(place / "clips"), *fields]

@@ -27,8 +27,8 @@ from amge.train.provenance import claim
 from amge.train.run import Run, read_data, tokens_alone
 
 RESULTS = Path(__file__).parent / "results"
-UNSEEN_FAMILIES = ("sit_up", "crunch", "side_leg_raise", "farmer_walk", "side_lunge")
-"""Rendered exercises of families that are unseen among the photographs, besides those that are unseen themselves."""
+UNSEEN_LIKE = ("crunch", "bicycle_crunch", "reverse_crunch", "hundred", "farmer_walk")
+"""Rendered exercises that resemble families which are unseen among the photographs, besides those of such families."""
 COLUMNS = ("photos val_seen", "photos val_unseen", "clips test_seen", "clips test_unseen")
 
 TABLE_3: dict[str, dict[str, Any]] = {
@@ -50,7 +50,7 @@ def config(table: int, photos: str, clips: str, seed: int) -> TrainConfig:
     """What the rows of a table have in common."""
     data = (
         {"name": "open-exercise", "root": photos},
-        {"name": "synthetic", "root": clips, "exclude": UNSEEN_FAMILIES},
+        {"name": "synthetic", "root": clips, "exclude": UNSEEN_LIKE},
     )
     common: dict[str, Any] = {"data": data, "seed": seed, "clips": 1, "views": 1, "workers": 0, "validate_every": 100}
     common["augment"] = {"scale": (0.4, 1.0), "operations": 0, "erase": 0.0}
@@ -148,8 +148,9 @@ INTRODUCTION = """# Results on data that is open to all
 `benchmarks/train_tables.py` trains and writes this page. The data are the [open exercise
 photographs](open_exercise.md) (562 pairs to train on, 82 of seen and 72 of unseen families to test on) together with
 600 rendered clips ([`amge data prepare synthetic`](data.md), 96 pixels, 32 frames; those of families that the
-photographs hold back are left out). Each number is mAP in percent: mean and standard deviation over the seeds, which
-draw the weights, the order and the augmentation, not the data. `val_a` is the mean of the photographs' two columns.
+photographs hold back are left out; the renderer had 34 exercises then, six of them unseen). Each number is mAP in
+percent: mean and standard deviation over the seeds, which draw the weights, the order and the augmentation, not the
+data. `val_a` is the mean of the photographs' two columns.
 82 and 72 photographs are few: the 95 % intervals that `amge eval` gives for `transm3e-lite.open-exercise` on them are
 51.3–69.9 and 42.1–58.1, so what is said of one model against another holds for these samples alone. The training is
 short, for a CPU: these numbers compare, they are not what the models can do. The shipped weights, trained longer, are

@@ -22,7 +22,7 @@ from amge.video.windows import windows
 @pytest.fixture(scope="module")
 def rendered(tmp_path_factory):
     folder = tmp_path_factory.mktemp("sets") / "synthetic"
-    prepare(folder, clips=36, frames=4, size=32)
+    prepare(folder, clips=80, frames=4, size=32)
     return folder
 
 
@@ -79,9 +79,9 @@ def test_names_lead_to_the_sets(prepared, rendered, tmp_path):
 
 
 def test_the_plan_can_be_extended_and_does_not_leak():
-    clips = list(plan(500))
+    clips = list(plan(1000))
     assert list(plan(120)) == clips[:120] and list(plan(120, seed=1)) != clips[:120]
-    assert len({clip.seed for clip in clips}) == 500
+    assert len({clip.seed for clip in clips}) == 1000
     exercises = {split: {c.exercise for c in clips if c.split == split} for split in {c.split for c in clips}}
     assert exercises["val_unseen"] == exercises["test_unseen"] == set(UNSEEN)
     assert exercises["train"] == set(EXERCISES) - set(UNSEEN) >= exercises["val_seen"] | exercises["test_seen"]
@@ -91,7 +91,7 @@ def test_the_plan_can_be_extended_and_does_not_leak():
     assert splits["train"] / seen == pytest.approx(0.8, abs=0.01)
     assert splits["val_seen"] / seen == pytest.approx(0.1, abs=0.01)
     assert abs(splits["val_unseen"] - splits["test_unseen"]) <= 1
-    for count in (1, 10, 35, 40, 60):
+    for count in (1, 10, 79, 90, 120):
         few = list(plan(count))
         assert {c.exercise for c in few if c.split in ("val_seen", "test_seen")} <= {
             c.exercise for c in few if c.split == "train"
@@ -100,7 +100,7 @@ def test_the_plan_can_be_extended_and_does_not_leak():
 
 def test_a_rendered_set(rendered):
     samples = load_samples("synthetic", rendered)
-    assert len(samples) == 36 and leaks(samples) == []
+    assert len(samples) == 80 and leaks(samples) == []
     for sample in samples[:3]:
         assert sample.regions == EXERCISES[sample.activity].regions and sample.source == sample.id
         (window,) = windows(sample.video, 4)
@@ -134,9 +134,9 @@ def test_rendering_goes_on_and_is_the_same_with_more_workers(rendered, tmp_path)
 def test_check_and_info(rendered, tmp_path):
     result = amge_data("check", "synthetic", rendered, "--json", tmp_path / "a" / "report.json")
     assert result.exit_code == 0, result.output
-    assert "36 of 36 samples can be used" in result.stdout and "4 to 4 frames of 32x32 to 32x32" in result.stdout
+    assert "80 of 80 samples can be used" in result.stdout and "4 to 4 frames of 32x32 to 32x32" in result.stdout
     report = json.loads((tmp_path / "a" / "report.json").read_text())
-    assert sum(report["splits"].values()) == 36 and report["broken"] == []
+    assert sum(report["splits"].values()) == 80 and report["broken"] == []
     result = amge_data("info", "synthetic", rendered)
     assert result.exit_code == 0 and report["fingerprint"] in result.stdout
     assert "quadriceps" in result.stdout

@@ -3,10 +3,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from amge.data.prepare.families import RULES, UNSEEN, family_of
 from amge.muscles import REGION_IDS
 from amge.synthetic import COCO17, EXERCISES, Look, draw, render, sample_look
+from amge.synthetic.sources import SOURCES
 
 PLAIN = Look(backdrop="plain", backdrop_colours=((0, 255, 0), (0, 0, 0), (0, 0, 0)), gradient=0.0, skin=(224, 172, 138))
+
+HELD = {"plank", "side_plank", "tree_pose", "downward_dog", "wall_sit"}
+"""Exercises in which somebody may keep still."""
 
 # Somebody who stands in the middle of a picture of 224 x 224 and faces the camera.
 STANDING = np.array(
@@ -48,19 +53,35 @@ def test_every_exercise_moves_inside_the_picture(name):
         clip = render(name, frames=6, size=80, seed=seed, fps=3)
         assert clip.keypoints[..., 2].mean() > 0.95
         assert np.isfinite(clip.keypoints).all()
-        if name != "plank":
+        if name not in HELD:
             spread = np.ptp(clip.keypoints[..., :2], axis=0).max()
             assert spread > 0.015 * 80
         assert clip.frames.std(axis=(0, 1, 2)).max() > 0
 
 
 def test_regions_are_known_and_in_order():
-    assert len(EXERCISES) >= 20
+    assert len(EXERCISES) >= 62
     for name, exercise in EXERCISES.items():
         assert exercise.name == name and exercise.regions
         places = [REGION_IDS.index(region) for region in exercise.regions]
         assert len(set(places)) == len(places)
     assert {region for exercise in EXERCISES.values() for region in exercise.regions} == set(REGION_IDS)
+
+
+def test_sources_are_named_region_by_region():
+    sourced = [exercise for exercise in EXERCISES.values() if exercise.sources]
+    assert len(sourced) >= 28
+    assert all(len(exercise.sources) == len(exercise.regions) for exercise in sourced)
+    assert {source for exercise in sourced for source in exercise.sources} == set(SOURCES)
+
+
+def test_families_are_those_of_the_photographs():
+    """Whoever holds back a family of photographs holds back the figures that show it."""
+    assert {exercise.family for exercise in EXERCISES.values()} <= {family for family, _ in RULES} | {"other"}
+    assert {exercise.family for exercise in EXERCISES.values()} >= set(UNSEEN) - {"hammer_curl", "throw_slam"}
+    for name, exercise in EXERCISES.items():
+        if family_of(name.replace("_", " ")) in UNSEEN:
+            assert exercise.family in UNSEEN, name
 
 
 def test_unknown_exercise():

@@ -33,7 +33,7 @@ ALONE = SPEC | {"banks": ("main",), "fusion": None, "distill": None}
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory):
     folder = tmp_path_factory.mktemp("data") / "clips"
-    prepare(folder, clips=40, frames=6, size=32, fps=4)
+    prepare(folder, clips=100, frames=6, size=32, fps=4)
     return folder
 
 

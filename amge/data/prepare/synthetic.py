@@ -11,13 +11,14 @@ from pathlib import Path
 import numpy as np
 
 from amge.data.manifest import MANIFEST, write_manifest
+from amge.data.prepare import families
 from amge.data.sample import Sample
 from amge.files import whole
 from amge.synthetic import EXERCISES, render
 from amge.video.write import write_video
 
-UNSEEN = ("lunge", "triceps_dip", "chest_fly", "glute_bridge", "plank", "lat_pulldown")
-"""Exercises that no training clip shows; their families are unseen in the open exercise photographs, too."""
+UNSEEN = tuple(name for name, exercise in EXERCISES.items() if exercise.family in families.UNSEEN)
+"""Exercises that no training clip shows: those of families that are unseen in the open exercise photographs, too."""
 REPEATABLE = {"crf": "18", "x264-params": "mbtree=0:threads=1"}
 """With its usual options x264 does not give the same bytes each time."""
 
@@ -35,9 +36,9 @@ class Clip:
 def plan(clips: int, seed: int = 0) -> Iterator[Clip]:
     """The first `clips` of an endless list.
 
-    Every 34 clips show all exercises, in an order of their own. Clips of `UNSEEN` go to `val_unseen` and `test_unseen`
+    Every 78 clips, or as many as there are exercises, show each once, in an order of their own. Clips of `UNSEEN` go to `val_unseen` and `test_unseen`
     in turn. Of the others, the first of each exercise goes to `train`, then a tenth of all to `val_seen` and a tenth to
-    `test_seen`, as soon as these have less; so about 40 clips are needed for every split to have some.
+    `test_seen`, as soon as these have less; so about 90 clips are needed for every split to have some.
     """
     counts = dict.fromkeys(("seen", "unseen", "val_seen", "test_seen"), 0)
     for number in range(clips):
