@@ -130,8 +130,8 @@ Two seeds differ by up to {apart}, so no row is told apart from the first.
 
 ## One by one
 
-For {each} other poses of each exercise: how well the trees rank its regions before all others (the mean average precision
-over the 20 regions, in percent). Floor is the share of regions that are active, which guessing has. A sixth of the
+For {each} other poses of each exercise: how well the trees rank its regions before all others (mean average precision,
+in percent). Floor is the share of regions that are active, which guessing has. A sixth of the
 exercises is left out at a time ("and others", {folds} runs), so that the trees know the photographs and the other
 five sixths; "and itself" has seen {each} poses of it, of other bodies from other sides. One seed. Of the {sourced} with
 sources {better} gain from the others by more than 5, {worse} lose. The photographs are labelled by another hand

@@ -124,7 +124,7 @@ _SOURCED: tuple[_Row, ...] = (
     ("boat_pose", "sit_up", _Y.boat_pose, "kaminoff: upper_abdominis lower_abdominis quadriceps", _NO, _SLOW),
     (
         *("hundred", "crunch", _Y.hundred),
-        *("isacowitz: obliques upper_abdominis lower_abdominis quadriceps", _NO, _HASTY),
+        *("moon-2019: obliques upper_abdominis; isacowitz: lower_abdominis quadriceps", _NO, _HASTY),
     ),
     ("swimming", "deadlift", _Y.swimming, "menacho-2010: lower_back; isacowitz: hamstring gluteus", _NO, _FAST),
     (
@@ -163,7 +163,7 @@ _SOURCED: tuple[_Row, ...] = (
         "dead_bug",
         "leg_raise",
         _C.dead_bug,
-        "souza-2001: obliques upper_abdominis; neumann: lower_abdominis",
+        "neumann: upper_abdominis; emami-2015: obliques lower_abdominis",
         _NO,
         _SLOW,
     ),

@@ -24,6 +24,8 @@ SOURCES = {
     "J Orthop Sports Phys Ther, 2009",
     "ekstrom-2007": "Ekstrom, Donatelli and Carp, Electromyographic analysis of core trunk, hip, and thigh muscles "
     "during 9 rehabilitation exercises, J Orthop Sports Phys Ther, 2007",
+    "emami-2015": "Emami, Pirouzi and Taghizadeh, Comparison of abdominal and lumbar muscles electromyography activity "
+    "during two types of stabilization exercises, Zahedan J Res Med Sci, 2015",
     "escamilla-1998": "Escamilla et al., Biomechanics of the knee during closed kinetic chain and open kinetic chain "
     "exercises, Med Sci Sports Exerc, 1998",
     "escamilla-2001": "Escamilla et al., Effects of technique variations on knee biomechanics during the squat and leg "
@@ -50,6 +52,9 @@ SOURCES = {
     "activation, motion, and low back loads, J Strength Cond Res, 2012",
     "menacho-2010": "Menacho et al., Electromyographic effect of mat Pilates exercise on the back muscle activity of "
     "healthy adult females, J Manipulative Physiol Ther, 2010",
+    "moon-2019": "Moon, Park and Shin, The effects of the use of Pilates equipment during Pilates hundred, swimming "
+    "exercise on the muscle activation of abdominal muscles, lumbar erector spinae, gluteus of lumbar disc disease "
+    "patients, Exerc Sci, 2019",
     "neumann": "Neumann, Kinesiology of the Musculoskeletal System, 3rd edition, Elsevier, 2017",
     "ni-2014": "Ni et al., Core muscle function during specific yoga poses, Complement Ther Med, 2014",
     "novacheck-1998": "Novacheck, The biomechanics of running, Gait Posture, 1998",
@@ -60,8 +65,6 @@ SOURCES = {
     "selkowitz-2013": "Selkowitz, Beneck and Powers, Which exercises target the gluteal muscles while minimizing "
     "activation of the tensor fascia lata?, J Orthop Sports Phys Ther, 2013",
     "serner-2014": "Serner et al., EMG evaluation of hip adduction exercises for soccer players, Br J Sports Med, 2014",
-    "souza-2001": "Souza, Baker and Powers, Electromyographic activity of selected trunk muscles during dynamic spine "
-    "stabilization exercises, Arch Phys Med Rehabil, 2001",
     "van-gelder-2015": "Van Gelder et al., EMG analysis and sagittal plane kinematics of the two-handed and "
     "single-handed kettlebell swing, Int J Sports Phys Ther, 2015",
     "vigotsky-2015": "Vigotsky et al., Effects of load on good morning kinematics and EMG activity, PeerJ, 2015",

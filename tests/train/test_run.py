@@ -45,7 +45,7 @@ SPEC = {
 def clips(tmp_path_factory):
     """A prepared synthetic set with all splits."""
     folder = tmp_path_factory.mktemp("data") / "clips"
-    prepare(folder, clips=120, frames=6, size=32, fps=4)
+    prepare(folder, clips=95, frames=6, size=32, fps=4)
     return folder
 
 

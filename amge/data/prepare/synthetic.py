@@ -36,9 +36,10 @@ class Clip:
 def plan(clips: int, seed: int = 0) -> Iterator[Clip]:
     """The first `clips` of an endless list.
 
-    Every 78 clips, or as many as there are exercises, show each once, in an order of their own. Clips of `UNSEEN` go to `val_unseen` and `test_unseen`
-    in turn. Of the others, the first of each exercise goes to `train`, then a tenth of all to `val_seen` and a tenth to
-    `test_seen`, as soon as these have less; so about 90 clips are needed for every split to have some.
+    As many clips as there are exercises show each once, in an order of their own. Clips of `UNSEEN` go to `val_unseen`
+    and `test_unseen` in turn. Of the others, the first of each exercise goes to `train`, then a tenth of all to
+    `val_seen` and a tenth to `test_seen`, as soon as these have less; so about 90 clips are needed for every split to
+    have some.
     """
     counts = dict.fromkeys(("seen", "unseen", "val_seen", "test_seen"), 0)
     for number in range(clips):
