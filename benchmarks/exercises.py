@@ -115,7 +115,8 @@ INTRODUCTION = """# The exercises of the rendered figure
 `benchmarks/exercises.py` measures and writes this page. `amge.synthetic` has {count} exercises. The regions of the last
 {sourced} are taken from studies of muscle activity and from textbooks, region by region; the list is below, and
 `EXERCISES[name].sources` in Python. Those of the first {old} were chosen without one. A source may have measured few of
-the muscles that work: what no source was looked up for is not named.
+the muscles that work: what no source was looked up for is not named. Papers were read in their abstracts, not whole,
+and some are named from memory: correct what you know better.
 
 ## Do they help?
 
@@ -126,7 +127,8 @@ photographs, with two seeds of the forest; the rendered poses are the same in bo
 | | val_seen | val_unseen |
 |---|---|---|"""
 EACH_ONE = """
-Two seeds differ by up to {apart}, so no row is told apart from the first.
+Two seeds differ by up to {apart}. With all of them `val_seen` is below that of the photographs alone, whatever the seed,
+and no other row is told apart from the first: figures add nothing to what the photographs show.
 
 ## One by one
 
