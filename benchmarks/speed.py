@@ -143,15 +143,10 @@ def compare(
             release()
     times = interleaved(calls, repeats, case.device, skipped)
     mine = [label for label in times if label.split(", ")[0] == case.model]
-    # A backward pass multiplies twice as much as the forward pass; torch's own count takes depthwise for dense there.
-    count = clip_flops(case.model, case.frames, case.size) * case.batch * (3 if case.mode == "train" else 1)
-    floor = count / gemm_rate(case.dtype, case.device)
     result = {
         **{key: value for key, value in vars(case).items() if key != "model"},
         "milliseconds": {name: round(value, 2) for name, value in times.items()},
         "peak_mib": {name: round(value) for name, value in peaks.items()},
-        "gflop": round(count / 1e9, 1),
-        "floor_ms": round(floor, 2),
     }
     for label in mine:  # "ratio" is that of the model as it is
         against = {other: round(times[other] / times[label], 3) for other in times if other not in mine}
@@ -160,6 +155,10 @@ def compare(
         rest = {other: round(value / peaks[case.model], 3) for other, value in peaks.items() if other != case.model}
         result["peak_ratio"] = rest
     if mine:
+        # A backward pass multiplies twice as much as the forward pass; torch's count takes depthwise for dense there.
+        count = clip_flops(case.model, case.frames, case.size) * case.batch * (3 if case.mode == "train" else 1)
+        floor = count / gemm_rate(case.dtype, case.device)
+        result |= {"gflop": round(count / 1e9, 1), "floor_ms": round(floor, 2)}
         result["times_floor"] = round(min(times[label] for label in mine) / floor, 2)
     if rows and case.model in calls:
         try:

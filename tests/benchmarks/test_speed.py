@@ -14,8 +14,8 @@ TINY = {"model": "transm3e-tiny", "device": "cpu", "dtype": "float32", "batch": 
 
 @pytest.fixture(autouse=True)
 def short(monkeypatch):
-    """A rate of multiplications that takes no time to measure."""
-    monkeypatch.setattr(speed, "gemm_rate", lambda dtype, device: 1e7)
+    """A rate of multiplications above any processor's, which takes no time to measure."""
+    monkeypatch.setattr(speed, "gemm_rate", lambda dtype, device: 1e8)
 
 
 def run(capsys, monkeypatch, *arguments):
@@ -41,10 +41,14 @@ def test_it_compares_with_torchvision_at_any_size_and_shows_how_time_grows(capsy
     assert short["ratio"]["torchvision mvit_v2_s"] > 0 and short["peak_ratio"]["torchvision mvit_v2_s"] > 0
 
 
-@pytest.mark.slow
 def test_compiled_both_are_compared_too(capsys, monkeypatch):
-    (case,) = run(capsys, monkeypatch, "--model", "transm3e-tiny", "--compile")["cases"]
-    assert set(case["ratio, compiled"]) == {"torchvision MViT", "torchvision MViT, compiled"}
+    asked = []
+    monkeypatch.setattr(torch, "compile", lambda model, **options: asked.append(options) or model)
+    monkeypatch.setattr(speed, "peak", lambda *_: 1.0)
+    (case,) = run(capsys, monkeypatch, "--model", "transm3e-tiny", "--compile", "reduce-overhead")["cases"]
+    way = "compiled reduce-overhead"
+    assert set(case[f"ratio, {way}"]) == {"torchvision MViT", f"torchvision MViT, {way}"}
+    assert asked == [{"mode": "reduce-overhead", "dynamic": False}] * 2
 
 
 @pytest.mark.parametrize("mode", ["forward", "train"])
