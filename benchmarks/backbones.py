@@ -30,7 +30,8 @@ the count of the reference implementation, which tests compare with ours; *paper
 Multiply-adds are those of matrix multiplications and convolutions for one clip (what papers call GFLOPs). Times are of
 one clip of random numbers, batch 1, float32, in eval mode, medians of {repeats} passes taken in turns, on {threads}
 threads of a shared {machine} CPU with torch {torch}, on {date}: good for comparing rows, not as absolute numbers.
-`benchmarks/backbones.py` writes this page.
+`benchmarks/backbones.py` writes this page; `benchmarks/speed.py --model NAME` compares a network with torchvision's or
+pytorchvideo's own.
 """
 NOTE = """
 The paper's number differs from the reference's by more than 2 % for {names}.

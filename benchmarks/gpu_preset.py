@@ -53,7 +53,7 @@ def parts(model: str, device: str) -> dict[str, tuple[float, list[Job]]]:
     return {
         "forward": (90, [timed("forward", "bfloat16", batch, graph, rows=ROWS * (batch == 8)) for batch in (1, 8, 32)]),
         "training": (100, [timed("train", "bfloat16", batch, graph, rows=ROWS * (batch == 8)) for batch in (8, 32)]),
-        "float32": (60, [timed(mode, "tf32", 32, graph) for mode in ("forward", "train")]),
+        "float32": (60, [timed("forward", "tf32", 32, graph), timed("train", "tf32", 32, {"memory": memory})]),
         "pooling": (60, [pooled | {"dtype": dtype, "batch": 8, "seconds": 25} for dtype in ("bfloat16", "tf32")]),
         "compiled": (
             130,

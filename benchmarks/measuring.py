@@ -51,6 +51,7 @@ def interleaved(
                     raise
                 failed[name] = in_words(error)
                 del times[name]
+                release()
                 continue
             if round_ >= warm:
                 times[name].append(elapsed)

@@ -3,10 +3,10 @@
 python benchmarks/pooling.py --dtype bfloat16 tf32 --batch 8 --out pooling.json
 python benchmarks/pooling.py --model transm3e-tiny --batch 1 --device cpu
 
-All ways take tokens and give tokens, so that copies between layouts and the packing of weights count. Times are of the
-forward pass, and of it with the backward pass. On a GPU they are of CUDA graphs, without the gaps between launches;
-what fits into its cache stays there. The floor is the bytes that must be moved over the rate of a large copy, measured
-in the same run. Errors are relative to float64, the largest of output and gradients. Runs from a checkout, uninstalled.
+All ways take tokens and give those of query, or key and value, so that copies between layouts and the packing of
+weights count. Times are of the forward pass, and of it with the backward pass. On a GPU they are of CUDA graphs,
+without the gaps between launches; what fits into its cache stays there. The floor is the bytes that must be moved over
+the rate of a large copy, measured in the same run. Errors are relative to float64, the largest of output and gradients.
 """
 
 import argparse
@@ -14,147 +14,20 @@ import json
 import statistics
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable
-from functools import cache
 from math import prod
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import torch
 from measuring import Call, captured, copy_rate, in_words, machine, milliseconds, precision, release, write
+from pooling_ways import WAYS, Pooled, Pooling, contiguous, poolings
 from torch import Tensor
-from torch.nn import functional as F
-
-import amge
-from amge.backbones.pooling_attention import PoolingAttention
-
-try:
-    from amge.layers.depthwise_pooling import depthwise_pool
-except ImportError:  # a checkout from before it
-    depthwise_pool = None
 
 MODELS = ("transm3e-small", "transm3e-base")
 """Those of MViTv2-S and -B with 40 muscle tokens, which pass the poolings by."""
-
-
-class Pooling(NamedTuple):
-    """A convolution of one block: of the query, or of key and value together."""
-
-    part: str
-    tokens: int
-    grid: tuple[int, int, int]
-    stride: tuple[int, int, int]
-    heads: int
-    width: int
-    kernel: tuple[int, int, int]
-
-    @property
-    def weights(self) -> int:
-        return 1 if self.part == "query" else 2
-
-    @property
-    def channels(self) -> int:
-        return self.weights * self.heads * self.width
-
-    @property
-    def pooled(self) -> int:
-        return prod(-(-size // step) for size, step in zip(self.grid, self.stride, strict=True))
-
-    def bytes(self, batch: int, itemsize: int) -> tuple[float, float]:
-        """The fewest that the forward pass moves, and it with the backward pass."""
-        share = prod(min(1, size / step) for size, step in zip(self.kernel, self.stride, strict=True))
-        read, out, whole = share * prod(self.grid), self.pooled, prod(self.grid)
-        forward = read + out + 2 * self.tokens
-        backward = out + read + whole + 2 * self.tokens
-        scale = batch * self.channels * itemsize
-        return forward * scale, (forward + backward) * scale
-
-    def __str__(self) -> str:
-        grid, stride = ("x".join(map(str, sizes)) for sizes in (self.grid, self.stride))
-        return f"{self.part} {grid} / {stride}, {self.heads} heads, {self.tokens} tokens"
-
-
-@cache
-def poolings(name: str, frames: int | None = None, size: int | None = None) -> Counter[Pooling]:
-    """Those of a model, each with the number of blocks that have it."""
-    found: Counter[Pooling] = Counter()
-
-    def note(attn: Any, given: tuple[Tensor, tuple[int, int, int]]) -> None:
-        x, grid = given
-        sizes = attn.num_heads, attn.head_dim, tuple(attn.pool_q.weight.shape[2:])
-        for part, stride in (("query", attn.stride_q), ("key, value", attn.stride_kv)):
-            found[Pooling(part, x.shape[1] - prod(grid), tuple(grid), tuple(stride), *sizes)] += 1
-
-    with torch.device("meta"), torch.no_grad():
-        spec = amge.spec(name)
-        model = amge.build(name, frames=frames or spec.frames, size=size or spec.size).eval()
-        for module in model.modules():
-            if isinstance(module, PoolingAttention):
-                module.register_forward_pre_hook(note)
-        model(torch.empty([1, *map(int, model.input_spec.shape[1:])]))
-    return found
-
-
-def packed(weights: list[Tensor], pooling: Pooling) -> Tensor:
-    return torch.cat([weight.repeat(pooling.heads, 1, 1, 1, 1) for weight in weights])
-
-
-def on_patches(x: Tensor, pooling: Pooling, pool: Callable[[Tensor], Tensor]) -> Tensor:
-    """Pool `(B, T, H, W, C)`; class tokens pass by."""
-    tokens, patches = x[:, : pooling.tokens], x[:, pooling.tokens :].unflatten(1, pooling.grid)
-    return torch.cat([tokens, pool(patches).flatten(1, 3)], dim=1)
-
-
-def conv3d(x: Tensor, weights: list[Tensor], pooling: Pooling, layout: torch.memory_format) -> Tensor:
-    weight = packed(weights, pooling).contiguous(memory_format=layout)
-    padding = [size // 2 for size in pooling.kernel]
-
-    def pool(patches: Tensor) -> Tensor:
-        clip = patches.permute(0, 4, 1, 2, 3).contiguous(memory_format=layout)
-        return F.conv3d(clip, weight, None, pooling.stride, padding, 1, len(weight)).permute(0, 2, 3, 4, 1)
-
-    return on_patches(x, pooling, pool)
-
-
-def channels_last(x: Tensor, weights: list[Tensor], pooling: Pooling) -> Tensor:
-    return conv3d(x, weights, pooling, torch.channels_last_3d)
-
-
-def contiguous(x: Tensor, weights: list[Tensor], pooling: Pooling) -> Tensor:
-    return conv3d(x, weights, pooling, torch.contiguous_format)
-
-
-def planes(x: Tensor, weights: list[Tensor], pooling: Pooling) -> Tensor:
-    """A channels-last 2-D convolution of all frames for each step of the kernel in time, shifted and added up."""
-    weight, depth = packed(weights, pooling), pooling.kernel[0]
-    padding = [size // 2 for size in pooling.kernel[1:]]
-
-    def pool(patches: Tensor) -> Tensor:
-        pictures = patches.flatten(0, 1).permute(0, 3, 1, 2)
-        total: Any = 0
-        for step in range(depth):
-            plane = weight[:, :, step].contiguous(memory_format=torch.channels_last)
-            one = F.conv2d(pictures, plane, None, pooling.stride[1:], padding, 1, len(weight))
-            before = depth // 2 - step
-            clip = one.permute(0, 2, 3, 1).unflatten(0, patches.shape[:2])
-            total = total + F.pad(clip, (0, 0, 0, 0, 0, 0, before, -before))
-        return total[:, :: pooling.stride[0]]
-
-    return on_patches(x, pooling, pool)
-
-
-def ours(x: Tensor, weights: list[Tensor], pooling: Pooling) -> Tensor:
-    """What the library does with such tokens on their device."""
-    if depthwise_pool is None:
-        return channels_last(x, weights, pooling)
-    weight = weights[0] if len(weights) == 1 else packed(weights, pooling)  # heads share the rows of one
-    return depthwise_pool(x, weight, pooling.grid, pooling.stride)
-
-
-WAYS = {"ours": ours, "channels last": channels_last, "contiguous": contiguous, "2-D": planes}
 
 
 def inputs(pooling: Pooling, batch: int, dtype: torch.dtype, device: str) -> tuple[Tensor, list[Tensor]]:
@@ -177,32 +50,35 @@ def median(call: Call, repeats: int, device: str) -> float:
 
 
 def times(
-    way: Callable[..., Tensor], pooling: Pooling, batch: int, dtype: torch.dtype, device: str, repeats: int
+    way: Callable[..., Pooled], pooling: Pooling, batch: int, dtype: torch.dtype, device: str, repeats: int
 ) -> list[float]:
     """Milliseconds of the forward pass, and of it with the backward pass."""
     x, weights = inputs(pooling, batch, dtype, device)
     with torch.no_grad():
         forward = median(lambda: way(x, weights, pooling), repeats, device)
-        slope = torch.randn_like(way(x, weights, pooling))
+        slopes = [torch.randn(out.shape, device=device, dtype=dtype) for out in way(x, weights, pooling)]
 
     def train() -> object:
-        return torch.autograd.grad(way(x, weights, pooling), [x, *weights], slope)
+        return torch.autograd.grad(way(x, weights, pooling), [x, *weights], slopes)
 
     return [round(forward, 4), round(median(train, repeats, device), 4)]
 
 
-def error(way: Callable[..., Tensor], pooling: Pooling, dtype: torch.dtype, device: str) -> float:
+def error(way: Callable[..., Pooled], pooling: Pooling, dtype: torch.dtype, device: str) -> float:
     """The largest relative error of output and gradients, on two samples."""
-
-    def results(function: Callable[..., Tensor], x: Tensor, weights: list[Tensor], slope: Tensor) -> list[Tensor]:
-        out = function(x, weights, pooling)
-        return [out.detach(), *torch.autograd.grad(out, [x, *weights], slope.to(out.dtype))]
 
     x, weights = inputs(pooling, 2, dtype, device)
     exact, *others = (tensor.detach().double().requires_grad_() for tensor in (x, *weights))
-    slope = torch.randn(2, pooling.tokens + pooling.pooled, pooling.channels, device=device).to(dtype)
-    pairs = zip(results(way, x, weights, slope), results(contiguous, exact, others, slope), strict=True)
-    return max(float((one.double() - other).norm() / other.norm()) for one, other in pairs)
+    shape = (2, pooling.tokens + pooling.pooled, pooling.heads * pooling.width)
+    slopes = [torch.randn(shape, device=device).to(dtype) for _ in weights]
+
+    def results(outs: Pooled, given: list[Tensor]) -> list[Tensor]:
+        gradients = torch.autograd.grad(outs, given, [slope.to(given[0].dtype) for slope in slopes])
+        return [*(out.detach() for out in outs), *gradients]
+
+    one, two = way(x, weights, pooling), contiguous(exact, others, pooling)
+    pairs = zip(results(one, [x, *weights]), results(two, [exact, *others]), strict=True)
+    return max(float((got.double() - right).norm() / right.norm()) for got, right in pairs)
 
 
 def row(pooling: Pooling, batch: int, dtype: str, device: str, repeats: int, rate: float) -> dict[str, Any]:
