@@ -133,20 +133,38 @@ def compare(
         except Exception as error:
             skipped[f"{name}, memory"] = in_words(error)
     calls: dict[str, Call] = {}
-    for name, make in models.items():
+    times: dict[str, float] = {}
+
+    def add(name: str, way: str) -> None:
+        label = name if way == "eager" else f"{name}, {way}"
+        try:
+            calls[label] = prepare(models[name](), case, way)
+        except Exception as error:
+            skipped[label] = in_words(error)
+        release()
+
+    for name in models:
         for way in ours if name == case.model else reference:
-            label = name if way == "eager" else f"{name}, {way}"
-            try:
-                calls[label] = prepare(make(), case, way)
-            except Exception as error:
-                skipped[label] = in_words(error)
-            release()
-    times = interleaved(calls, repeats, case.device, skipped)
+            if way != "graph":
+                add(name, way)
+    times |= interleaved(calls, repeats, case.device, skipped)
+    rate = gemm_rate(case.dtype, case.device)
+    profiled: dict[str, Any] = {}
+    if rows and case.model in times:
+        try:
+            profiled = {"profile": top_kernels(calls[case.model], case.device, rows)}
+        except Exception as error:
+            skipped["profile"] = in_words(error)
+    calls.clear()
+    if "graph" in ours:  # last and alone: a capture that fails can leave torch unfit for anything random
+        add(case.model, "graph")
+        times |= interleaved(calls, repeats, case.device, skipped)
     mine = [label for label in times if label.split(", ")[0] == case.model]
     result = {
         **{key: value for key, value in vars(case).items() if key != "model"},
         "milliseconds": {name: round(value, 2) for name, value in times.items()},
         "peak_mib": {name: round(value) for name, value in peaks.items()},
+        **profiled,
     }
     for label in mine:  # "ratio" is that of the model as it is
         against = {other: round(times[other] / times[label], 3) for other in times if other not in mine}
@@ -157,14 +175,9 @@ def compare(
     if mine:
         # A backward pass multiplies twice as much as the forward pass; torch's count takes depthwise for dense there.
         count = clip_flops(case.model, case.frames, case.size) * case.batch * (3 if case.mode == "train" else 1)
-        floor = count / gemm_rate(case.dtype, case.device)
+        floor = count / rate
         result |= {"gflop": round(count / 1e9, 1), "floor_ms": round(floor, 2)}
         result["times_floor"] = round(min(times[label] for label in mine) / floor, 2)
-    if rows and case.model in calls:
-        try:
-            result["profile"] = top_kernels(calls[case.model], case.device, rows)
-        except Exception as error:
-            skipped["profile"] = in_words(error)
     return result | ({"skipped": skipped} if skipped else {})
 
 
