@@ -73,7 +73,9 @@ def summary(results: dict[str, Any]) -> str:
                 words = f"{mine} MiB, {reference} MiB"
                 rows.append(line(name, MEMORY, mine / reference, words, least=False))
             else:
-                rows.append(line(name, MEMORY, None, why([case]), least=False))
+                reasons = [text for label, text in case.get("skipped", {}).items() if label.endswith(", memory")]
+                words = case.get("failed") or "; ".join(reasons) or "the preset measures it on a GPU alone"
+                rows.append(line(name, MEMORY, None, f"not measured: {words}", least=False))
     for case in cases:
         if case["part"] == "backbones":
             found = ways(case).get("eager")

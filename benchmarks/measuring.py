@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.profiler import ProfilerActivity, profile
+from torch.utils.flop_counter import FlopCounterMode
 
 Call = Callable[[], object]
 
@@ -124,6 +126,14 @@ def precision(name: str) -> torch.dtype:
     for backend in (torch.backends.cuda.matmul, torch.backends.cudnn):
         backend.allow_tf32 = name == "tf32"
     return torch.float32 if name == "tf32" else getattr(torch, name)
+
+
+def forward_flops(make: Callable[[], Any]) -> int:
+    """FLOP of the matrix multiplications and convolutions of a model on one example, counted without memory."""
+    with torch.device("meta"), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        model = make().eval()
+        model(torch.empty([1, *map(int, model.input_spec.shape[1:])]))
+    return counter.get_total_flops()
 
 
 def release() -> None:

@@ -29,6 +29,7 @@ from measuring import (
     Call,
     bf16_hardware,
     captured,
+    forward_flops,
     gemm_rate,
     in_words,
     interleaved,
@@ -38,8 +39,6 @@ from measuring import (
     top_kernels,
 )
 from torch import nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import FlopCounterMode
 
 import amge
 
@@ -84,13 +83,8 @@ def prepare(model: nn.Module, case: Case, way: str = "eager") -> Call:
 
 @cache
 def clip_flops(name: str, frames: int, size: int) -> int:
-    """FLOP of the matrix multiplications and convolutions of one clip's forward pass, counted without memory."""
-    case = Case(batch=1, mode="forward", dtype="float32", device="meta", frames=frames, size=size)
-    with torch.device("meta"):
-        call = prepare(amge.build(name, frames=frames, size=size), case)
-        with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
-            call()
-    return counter.get_total_flops()
+    """FLOP of the matrix multiplications and convolutions of one clip's forward pass."""
+    return forward_flops(lambda: amge.build(name, frames=frames, size=size))
 
 
 def peak(name: str, make: Maker, case: Case) -> float:

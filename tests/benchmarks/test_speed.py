@@ -95,6 +95,13 @@ def test_without_a_reference_it_says_so(monkeypatch):
     assert list(models) == ["c2d-tiny"] and reason.startswith("nothing to compare c2d-tiny with: ")
 
 
+def test_the_work_of_every_kind_of_model_is_counted():
+    counts = [
+        speed.clip_flops(name, 8, 64) for name in ("transm3e-tiny", "videoswin-tiny", "ctr-gcn-tiny", "hd-gcn-tiny")
+    ]
+    assert min(counts) > 1e6
+
+
 def test_the_profile_names_the_operators():
     a = torch.randn(64, 64)
     found = top_kernels(lambda: (a @ a).relu(), "cpu", 1)
