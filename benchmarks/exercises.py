@@ -127,7 +127,7 @@ photographs, with two seeds of the forest; the rendered poses are the same in bo
 | | val_seen | val_unseen |
 |---|---|---|"""
 EACH_ONE = """
-Two seeds differ by up to {apart}. With all of them `val_seen` is below that of the photographs alone, whatever the seed,
+Two seeds differ by up to {apart}. With all of them `val_seen` is below that of the photographs alone, with both seeds,
 and no other row is told apart from the first: figures add nothing to what the photographs show.
 
 ## One by one
