@@ -19,6 +19,9 @@ from amge.hub.published import PUBLISHED
 from amge.muscles import REGION_IDS
 from amge.registry import HOMES, MODELS, PARTS
 
+if not torch.cuda.is_available():
+    os.environ.setdefault("TRITON_INTERPRET", "1")  # before Triton starts: its kernels run on the CPU
+
 
 @pytest.fixture(autouse=True)
 def no_detector(request, monkeypatch):

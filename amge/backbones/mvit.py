@@ -4,6 +4,7 @@ Shapes: `B` batch, `T H W` grid, `N = T * H * W` patches, `M'` class tokens of a
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -12,10 +13,11 @@ from torch.nn import functional as F
 
 from amge.backbones.contract import Backbone, BackboneOutput
 from amge.backbones.patch_embedding import PatchEmbedding
-from amge.backbones.pooling_attention import PoolingAttention, pool_patches, pooled
-from amge.backbones.relative_position import Grid
+from amge.backbones.pooling_attention import PoolingAttention
 from amge.layers.checkpointing import run
 from amge.layers.drop_path import drop_path
+from amge.layers.exporting import exporting
+from amge.layers.grid import Grid, pool_patches, pooled, to_clip, to_pictures
 
 CPU_ROWS = 2048
 """Rows of a slice of the MLP at inference on a CPU."""
@@ -65,6 +67,9 @@ class MViTBlock(nn.Module):
             return x
         kernel = [step + 1 if step > 1 else 1 for step in self.stride]
         padding = [size // 2 for size in kernel]
+        if x.is_cuda and self.stride[0] == 1 and not exporting():  # frames are pooled in their layout, clips are not
+            by_frame = partial(F.max_pool2d, kernel_size=kernel[1:], stride=self.stride[1:], padding=padding[1:])
+            return pool_patches(x, grid, lambda clip: to_clip(by_frame(to_pictures(clip)), grid[0]))
         return pool_patches(x, grid, lambda clip: F.max_pool3d(clip, kernel, self.stride, padding))
 
     def forward(self, x: Tensor, grid: Grid) -> tuple[Tensor, Grid]:

@@ -4,27 +4,15 @@ Shapes: `B` batch, `M` class tokens, `T H W` grid, `N = T * H * W` patches, `L =
 head.
 """
 
-from collections.abc import Callable
 from math import prod
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from amge.backbones.relative_position import Grid, RelativePosition
-
-
-def pooled(grid: Grid, stride: Grid) -> Grid:
-    """The grid after a convolution or pooling of odd kernel and half its size as padding: rounded up."""
-    t, h, w = (-(-size // step) for size, step in zip(grid, stride, strict=True))
-    return t, h, w
-
-
-def pool_patches(x: Tensor, grid: Grid, pool: Callable[[Tensor], Tensor]) -> Tensor:
-    """Pool the patches of `(B, M + N, C)` as a channels-last clip `(B, C, T, H, W)`; class tokens pass by."""
-    tokens = x.shape[1] - prod(grid)
-    patches = pool(x[:, tokens:].unflatten(1, grid).permute(0, 4, 1, 2, 3))
-    return torch.cat([x[:, :tokens], patches.permute(0, 2, 3, 4, 1).flatten(1, 3)], dim=1)
+from amge.backbones.relative_position import RelativePosition
+from amge.layers.depthwise_pooling import depthwise_pool, has_kernels
+from amge.layers.grid import Grid, pooled
 
 
 class PoolingAttention(nn.Module):
@@ -34,7 +22,8 @@ class PoolingAttention(nn.Module):
     residual query. Layer norms run over the channels of a head.
 
     Every linear layer and convolution keeps the channels innermost, so that the heads are one depthwise convolution on
-    a channels-last clip, key and value another, and nothing is copied between layouts.
+    a channels-last clip, key and value another (or one each, where these have kernels of their own), and nothing is
+    copied between layouts.
 
     Args:
         dim: channels that come in.
@@ -83,26 +72,30 @@ class PoolingAttention(nn.Module):
         self.rel_pos = RelativePosition(self.head_dim, table, pooled(grid, stride_q), pooled(grid, stride_kv))
         self.proj = nn.Linear(dim_out, dim_out)
 
-    def _pool(self, x: Tensor, weights: list[Tensor], grid: Grid, stride: Grid) -> Tensor:
-        """Depthwise convolution of the patches of `(B, L, C)`; each weight `(d, 1, ...)` serves all of its heads."""
-        weight = torch.cat([weight.repeat(self.num_heads, 1, 1, 1, 1) for weight in weights])
-        weight = weight.contiguous(memory_format=torch.channels_last_3d)
-        padding, groups = self.pool_q.padding, weight.shape[0]
-        return pool_patches(x, grid, lambda clip: F.conv3d(clip, weight, None, stride, padding, 1, groups))
+    def _pooled_qkv(self, x: Tensor, grid: Grid) -> tuple[Tensor, Tensor, Tensor]:
+        """Pooled query `(B, M + N_q, C_out)`, key and value `(B, M + N_kv, C_out)` of `(B, M + N, C)`."""
+        pool_q, pool_k, pool_v = self.pool_q.weight, self.pool_k.weight, self.pool_v.weight
+        if has_kernels(x):  # they read slices of one projection
+            query, key, value = self.qkv(x).chunk(3, dim=-1)
+            return (
+                depthwise_pool(query, pool_q, grid, self.stride_q),
+                depthwise_pool(key, pool_k, grid, self.stride_kv),
+                depthwise_pool(value, pool_v, grid, self.stride_kv),
+            )
+        width = self.qkv.out_features // 3
+        weight_q, weight_kv = self.qkv.weight.split([width, 2 * width])
+        bias_q, bias_kv = (None, None) if self.qkv.bias is None else self.qkv.bias.split([width, 2 * width])
+        pool_kv = torch.cat([weight.repeat(self.num_heads, 1, 1, 1, 1) for weight in (pool_k, pool_v)])
+        query = depthwise_pool(F.linear(x, weight_q, bias_q), pool_q, grid, self.stride_q)
+        key, value = depthwise_pool(F.linear(x, weight_kv, bias_kv), pool_kv, grid, self.stride_kv).chunk(2, dim=-1)
+        return query, key, value
 
     def forward(self, x: Tensor, grid: Grid) -> tuple[Tensor, Grid]:
         """`(B, M + N, C)` on a grid to `(B, M + N', C_out)` on the query's grid."""
         tokens = x.shape[1] - prod(grid)
-        width = self.qkv.out_features // 3
-        weight_q, weight_kv = self.qkv.weight.split([width, 2 * width])
-        bias_q, bias_kv = (None, None) if self.qkv.bias is None else self.qkv.bias.split([width, 2 * width])
-        query = self._pool(F.linear(x, weight_q, bias_q), [self.pool_q.weight], grid, self.stride_q)
-        both = self._pool(
-            F.linear(x, weight_kv, bias_kv), [self.pool_k.weight, self.pool_v.weight], grid, self.stride_kv
-        )
-        query = self.norm_q(query.unflatten(-1, (self.num_heads, self.head_dim)))
-        key, value = both.unflatten(-1, (2, self.num_heads, self.head_dim)).unbind(dim=2)
-        key, value = self.norm_k(key), self.norm_v(value)
+        heads = (self.num_heads, self.head_dim)
+        query, key, value = (x.unflatten(-1, heads) for x in self._pooled_qkv(x, grid))
+        query, key, value = self.norm_q(query), self.norm_k(key), self.norm_v(value)
 
         grid_q, grid_kv, scale = pooled(grid, self.stride_q), pooled(grid, self.stride_kv), self.head_dim**-0.5
         long_query, long_key = self.rel_pos(query, key, grid_q, grid_kv, scale)

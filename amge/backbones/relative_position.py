@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from amge.layers.constant import constant
+from amge.layers.grid import Grid
 
-Grid = tuple[int, int, int]
 AXES = ("t", "h", "w")
 MULTIPLE = 8
 """Attention kernels want the channels per head in multiples of this."""

@@ -7,6 +7,7 @@ from torch.nn import functional as F
 import amge
 import amge.backbones.mvit
 from amge.backbones import MViT, mvitv2
+from amge.backbones.patch_embedding import PatchEmbedding
 from amge.backbones.pooling_attention import PoolingAttention
 from amge.backbones.relative_position import offsets
 from amge.distill import Teacher, TokenDistillation
@@ -154,6 +155,16 @@ def test_wrong_sizes_are_refused(trunk, clip):
         MViT(8, [])
     with pytest.raises(ValueError, match=r"blocks \[7\] of a model of depth 4"):
         mvitv2(depth=4, double_at=(1, 7))
+
+
+@pytest.mark.parametrize(("kernel", "stride"), [((3, 7, 7), (2, 4, 4)), ((1, 3, 9), (1, 2, 3))])
+def test_patches_are_a_matrix_multiplication(kernel, stride):
+    embedding, clip = PatchEmbedding(8, kernel, stride), torch.randn(2, 3, 4, 8, 12)
+    (patches, grid), (multiplied, same_grid) = embedding(clip), embedding._multiply(clip)
+    torch.testing.assert_close(multiplied, patches, atol=1e-5, rtol=1e-4)
+    assert same_grid == grid
+    with torch.autocast("cpu", torch.bfloat16):
+        assert embedding._multiply(clip)[0].dtype is torch.bfloat16
 
 
 def test_every_parameter_learns_and_the_teacher_does_not(student, clip):
