@@ -16,11 +16,7 @@ from torch.nn import functional as F
 
 import amge
 from amge.backbones.pooling_attention import PoolingAttention
-
-try:
-    from amge.layers.depthwise_pooling import depthwise_pool, has_kernels
-except ImportError:  # a checkout from before it
-    depthwise_pool = None
+from amge.layers.depthwise_pooling import depthwise_pool, has_kernels
 
 Pooled = Sequence[Tensor]
 """Tokens of the query, or of key and value."""
@@ -134,8 +130,6 @@ def planes(x: Tensor, weights: list[Tensor], pooling: Pooling) -> Pooled:
 
 def ours(x: Tensor, weights: list[Tensor], pooling: Pooling) -> Pooled:
     """What the library does with such tokens on their device, as `PoolingAttention` calls it."""
-    if depthwise_pool is None:
-        return channels_last(x, weights, pooling)
     if has_kernels(x):
         parts = zip(x.chunk(pooling.weights, dim=-1), weights, strict=True)
         return [depthwise_pool(part, weight, pooling.grid, pooling.stride) for part, weight in parts]
