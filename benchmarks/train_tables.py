@@ -177,8 +177,8 @@ the pose model's masks and put back before their own room, before the room of an
 texture; and, to tell what the rooms alone give away, with nobody in them. Moving clips of four seconds switch between
 both photographs each second, or 30 % faster or slower, or have 10 frames a second in place of 30. Models that see
 joints see the poses that MediaPipe finds in the changed pictures; with the prepared joints it is the row `joints`. The
-shipped models, but `st-gcn.open-exercise-2d`, have seen both splits: those "on train" are by the same recipes on
-`train` alone; the first weights, until November 2026, are by earlier recipes. Each number is mAP in percent,
+shipped `st-gcn.open-exercise` has seen both splits: models "on train" are by the same recipes on
+`train` alone; the first weights, which ship, are by earlier recipes. Each number is mAP in percent,
 val_seen / val_unseen, of one run; where a mirror image or a tilt shifts a model by 5, less says
 little.
 
