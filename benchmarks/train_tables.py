@@ -151,7 +151,7 @@ photographs](open_exercise.md) (562 pairs to train on, 82 of seen and 72 of unse
 photographs hold back are left out; the renderer had 34 exercises then, six of them unseen). Each number is mAP in
 percent: mean and standard deviation over the seeds, which draw the weights, the order and the augmentation, not the
 data. `val_a` is the mean of the photographs' two columns.
-82 and 72 photographs are few: the 95 % intervals that `amge eval` gave for the first weights of `transm3e-lite` are
+82 and 72 photographs are few: the 95 % intervals that `amge eval` gives for `transm3e-lite.open-exercise` on them are
 51.3–69.9 and 42.1–58.1, so what is said of one model against another holds for these samples alone. The training is
 short, for a CPU: these numbers compare, they are not what the models can do. The shipped weights, trained longer, are
 on the [README](../README.md).
@@ -177,14 +177,13 @@ the pose model's masks and put back before their own room, before the room of an
 texture; and, to tell what the rooms alone give away, with nobody in them. Moving clips of four seconds switch between
 both photographs each second, or 30 % faster or slower, or have 10 frames a second in place of 30. Models that see
 joints see the poses that MediaPipe finds in the changed pictures; with the prepared joints it is the row `joints`. The
-shipped `st-gcn.open-exercise` has seen both splits: models "on train" are by the same recipes on
-`train` alone; the first weights, which ship, are by earlier recipes. Each number is mAP in percent,
-val_seen / val_unseen, of one run; where a mirror image or a tilt shifts a model by 5, less says
+shipped `st-gcn.open-exercise` has seen both splits: `st-gcn on train` is the same recipe on `train` alone. Each number
+is mAP in percent, val_seen / val_unseen, of one run; where a mirror image or a tilt shifts a model by 5, less says
 little.
 
-Poses hardly mind the room. The first `transm3e-lite` loses 6 to 19 in front of another room, and about 1 by the cutting
-itself; with nobody in them, the rooms and what stands in them are worth 40 to it, and the first `transm3e-lite-pose`
-loses 11 to 14, and 5. Today's recipe of `transm3e-lite`, on `train`, loses 6 to 9, and 3
+Poses hardly mind the room. `transm3e-lite` loses 6 to 19 in front of another room, and about 1 by the cutting itself;
+with nobody in them, the rooms and what stands in them are worth 40 to it. `transm3e-lite-pose` loses 11 to 14, and 5.
+Both ship with weights of earlier recipes; by today's, `transm3e-lite` loses 6 to 9, and 3
 ([what helped](open_exercise.md#what-helped-and-what-did-not)).
 The floor, for a model that looks at nothing, is 15.7 / 19.4.
 """

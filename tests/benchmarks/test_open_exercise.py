@@ -40,8 +40,8 @@ def test_a_model_in_three_dimensions_is_calibrated_on_joints_of_a_file(capsys, m
 
 @pytest.mark.slow
 @pytest.mark.skipif(not PHOTOGRAPHS.exists(), reason="needs the open exercise photographs")
-def test_the_card_tells_the_truth(capsys, monkeypatch):
-    name = "st-gcn.open-exercise-2d"  # the others have seen both splits
+@pytest.mark.parametrize("name", ["transm3e-lite", "st-gcn.open-exercise-2d", "transm3e-lite-pose"])
+def test_the_card_tells_the_truth(capsys, monkeypatch, name):
     claimed = amge.build(name, pretrained=True).spec.metrics
     measured = run(capsys, monkeypatch, "--model", name, "--data", PHOTOGRAPHS)["mAP"]
     for split in ("val_seen", "val_unseen"):
