@@ -44,7 +44,7 @@ def lite(
     out: Annotated[Path, typer.Option(help="Run folder; run again to go on after a cut.")],
     model: Annotated[str, typer.Option(help="Another to train, from `amge list`.")] = "transm3e-lite",
     stage: Annotated[list[str] | None, typer.Option(help=f"Only these of {', '.join(STAGES)}.")] = None,
-    epochs: Annotated[tuple[int, int], typer.Option(help="Of stage 1 and stage 2.")] = (85, 8),
+    epochs: Annotated[tuple[int, int], typer.Option(help="Of stage 1 and stage 2.")] = (59, 60),
     distill: Annotated[bool, typer.Option(help="MCTKD in stage 2.")] = True,
     fuse: Annotated[bool, typer.Option(help="A second bank and its fusion; without, one bank and no MCTKD.")] = True,
     tokens: Annotated[bool, typer.Option(help="Muscle token banks; without, one class token.")] = True,

@@ -48,7 +48,7 @@ def train(
     data: str | Path,
     out: str | Path,
     stages: tuple[str, ...] = STAGES,
-    epochs: tuple[int, int] = (85, 8),
+    epochs: tuple[int, int] = (59, 60),
     distill: bool = True,
     frames: tuple[int, int] = (2, 4),
     variants: tuple[int, int] = (12, 4),
@@ -84,7 +84,8 @@ def train(
         poses: pairs of poses made up, for both.
         trees: that say what these train.
         soft: share of the trees' answers in the targets of the photographs.
-        ensemble: models of stage 1 on RGB, of seeds that follow one another; 1: the student learns from none of them.
+        ensemble: models of stage 1 on RGB, of seeds that follow one another; 1: the student learns from none of
+            them, as a model of one bank never does.
         agreed: share of what they say together in the targets of the student.
         batch_size: clips a step.
         seed: of all chance.
@@ -102,7 +103,7 @@ def train(
     for name in stages:
         one_of("stage", name, STAGES)
     distill = distill and spec.distill is not None
-    if not distill and stages == ("rgb_diff",):
+    if not distill and set(stages) == {"rgb_diff"}:
         raise ValueError("nothing is distilled, so that there is no teacher to train: leave out stage rgb_diff")
     spec = spec.replace(pairing=1)  # each clip goes with the differences of its own
     if spec.fusion is None and stages != STAGES:
@@ -122,8 +123,11 @@ def train(
     same_run(out, json.dumps({"spec": json.loads(spec.to_json()), **options}, indent=2))
     taught = "one on `rgb_diff` taught it, in training alone; it is not in this checkpoint" if distill else "none"
     sets = [(name, LICENCES[name]) for name in ("open-exercise", "synthetic")]
+    learned = 1 if spec.fusion is None else ensemble
     ran = " + ".join(map(str, epochs[: 1 if spec.fusion is None else 2]))
-    spec = spec.replace(provenance=made_of(sets, seed, splits=list(splits), epochs=ran, teacher=taught))
+    spec = spec.replace(
+        provenance=made_of(sets, seed, splits=list(splits), epochs=ran, teacher=taught, ensemble=learned)
+    )
     exercises = [exercise for split in splits for exercise in load(data, split)]
 
     @cache
