@@ -128,18 +128,21 @@ def precision(name: str) -> torch.dtype:
     return torch.float32 if name == "tf32" else getattr(torch, name)
 
 
-def forward_flops(make: Callable[[], Any]) -> int:
-    """FLOP of the matrix multiplications and convolutions of a model on one example, counted without memory."""
+def forward_flops(model: Any) -> int:
+    """FLOP of the matrix multiplications and convolutions of a model on one example, counted without memory.
+
+    Args:
+        model: built on the device `meta`.
+    """
     with torch.device("meta"), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
-        model = make().eval()
-        model(torch.empty([1, *map(int, model.input_spec.shape[1:])]))
+        model.eval()(torch.empty([1, *map(int, model.input_spec.shape[1:])]))
     return counter.get_total_flops()
 
 
 def release() -> None:
-    """Give back what nothing holds any more."""
-    gc.collect()
+    """Give back a GPU's memory that nothing holds any more; on a CPU it goes back by itself."""
     if torch.cuda.is_available():
+        gc.collect()
         torch.cuda.empty_cache()
 
 

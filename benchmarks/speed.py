@@ -84,7 +84,9 @@ def prepare(model: nn.Module, case: Case, way: str = "eager") -> Call:
 @cache
 def clip_flops(name: str, frames: int, size: int) -> int:
     """FLOP of the matrix multiplications and convolutions of one clip's forward pass."""
-    return forward_flops(lambda: amge.build(name, frames=frames, size=size))
+    with torch.device("meta"):
+        model = amge.build(name, frames=frames, size=size)
+    return forward_flops(model)
 
 
 def peak(name: str, make: Maker, case: Case) -> float:
