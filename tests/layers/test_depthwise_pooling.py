@@ -82,6 +82,7 @@ def test_gradients_are_those_of_small_steps():
     assert torch.autograd.gradcheck(lambda *inputs: depthwise_pool(*inputs, *sizes), inputs, **options)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_torch_accepts_the_operators():
     x, weight = pooling((1, 2, 2), 1, 2, 1, (1, 1, 3))
@@ -118,6 +119,7 @@ def outputs(trunk, model):
     return out.tokens, *torch.autograd.grad(loss, list(trunk.parameters()))
 
 
+@pytest.mark.slow
 def test_a_model_is_the_same_with_kernels_with_checkpoints_and_compiled(trunk, monkeypatch):
     made = outputs(trunk, trunk.train())
     trunk.grad_checkpointing = True

@@ -166,6 +166,7 @@ def test_without_a_teacher_no_differences_are_kept(prepared, tmp_path):
         recipe.train(alone, prepared, tmp_path / "other", stages=("rgb",), **SMALL)
 
 
+@pytest.mark.slow
 def test_the_student_learns_what_models_of_several_seeds_say_together(prepared, tmp_path, monkeypatch):
     targets = {}
 
