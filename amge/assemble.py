@@ -19,7 +19,7 @@ from amge.tokens import TokenBank
 
 def make_backbone(spec: ModelSpec) -> Backbone:
     """The backbone, or both streams, of a spec."""
-    sizes = {"frames": spec.frames, "size": spec.size, "with_tokens": bool(spec.banks)}
+    sizes = {"frames": spec.frames, "size": spec.size, "banks": len(spec.banks), "with_tokens": bool(spec.banks)}
     major = make("backbone", spec.backbone, spec.backbone_args, **sizes)
     if spec.streams is None:
         return major

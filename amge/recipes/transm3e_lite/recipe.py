@@ -1,8 +1,8 @@
 """The two-stage recipe of the paper, for the open exercise photographs.
 
-Stage 1 trains tokens alone, on RGB with several seeds and once on RGB differences. Stage 2 starts a student with a
-second bank and a fusion from the first RGB model, with the difference model as its frozen teacher; without one, clips
-of stage 1. It learns from what the RGB models say together as well.
+Stage 1 trains tokens alone, on RGB with several seeds and once on RGB differences. Stage 2 puts the RGB models side by
+side, shared out among two banks, and trains their fusion; or, with the difference model as its frozen teacher, all but
+the encoder.
 People are cut out and put before other backgrounds, and into other poses, of which the trees of the skeleton recipe say
 what they train.
 """
@@ -32,8 +32,8 @@ from amge.recipes.st_gcn.pairs import distort, make_up, poses_of
 from amge.recipes.st_gcn.trees import PoseTrees
 from amge.recipes.transm3e_lite.cache import Cached, cache_features
 from amge.recipes.transm3e_lite.clips import Clips, Stock
-from amge.recipes.transm3e_lite.ensemble import answers_of
-from amge.recipes.transm3e_lite.frozen import encoder_of, freeze_encoder
+from amge.recipes.transm3e_lite.ensemble import side_by_side
+from amge.recipes.transm3e_lite.frozen import encoder_of, freeze
 from amge.recipes.transm3e_lite.stage import Stage
 from amge.spec import ModelSpec
 from amge.train.loop import fit
@@ -48,7 +48,7 @@ def train(
     data: str | Path,
     out: str | Path,
     stages: tuple[str, ...] = STAGES,
-    epochs: tuple[int, int] = (59, 60),
+    epochs: tuple[int, int] = (59, 12),
     distill: bool = True,
     frames: tuple[int, int] = (2, 4),
     variants: tuple[int, int] = (12, 4),
@@ -59,7 +59,6 @@ def train(
     trees: int = 300,
     soft: float = 0.5,
     ensemble: int = 4,
-    agreed: float = 0.6,
     batch_size: int = 64,
     seed: int = 0,
     splits: Sequence[str] = ("train",),
@@ -84,9 +83,8 @@ def train(
         poses: pairs of poses made up, for both.
         trees: that say what these train.
         soft: share of the trees' answers in the targets of the photographs.
-        ensemble: models of stage 1 on RGB, of seeds that follow one another; 1: the student learns from none of
-            them, as a model of one bank never does.
-        agreed: share of what they say together in the targets of the student.
+        ensemble: models of stage 1 on RGB, of seeds that follow one another, that stage 2 puts together, a multiple of
+            the student's banks; 1: it starts from one alone, as a model of one bank does.
         batch_size: clips a step.
         seed: of all chance.
         splits: to learn from.
@@ -110,12 +108,13 @@ def train(
         raise ValueError("a model of one bank has no stages to choose from: it trains on RGB alone, start to end")
     if distill and spec.auxiliary != "rgb_diff":
         raise ValueError(f"this recipe teaches with rgb_diff, the spec's auxiliary modality is {spec.auxiliary!r}")
+    if ensemble > 1 and ensemble % max(len(spec.banks), 1):
+        raise ValueError(f"an ensemble of {ensemble} can't be shared out among {len(spec.banks)} banks")
     out = Path(out)
     options: dict[str, Any] = {"epochs": epochs, "frames": frames, "variants": variants, "size": size, "seed": seed}
     options |= {"reposed": reposed, "figures": figures, "poses": poses, "trees": trees, "soft": soft}
     options |= {
         "ensemble": ensemble,
-        "agreed": agreed,
         "batch_size": batch_size,
         "splits": list(splits),
         "distill": distill,
@@ -152,26 +151,24 @@ def train(
         name: str,
         spec: ModelSpec,
         number: int,
-        start: MuscleModel | None = None,
+        start: Sequence[MuscleModel] = (),
         clips_of: int = 0,
         chance: int = seed,
-        learn_from: Sequence[MuscleModel] = (),
         **options: Any,
     ) -> MuscleModel:
         folder = out / name
         if (folder / CONFIG).exists():
             return from_pretrained(folder)
         arrays = features(clips_of)  # draws chance of its own, so before the seed
-        if learn_from:
-            mixed = (1 - agreed) * arrays["target"] + agreed * answers_of(learn_from, arrays)
-            arrays = arrays | {"target": mixed.astype(np.float32)}
         L.seed_everything(chance, verbose=False)
-        model = assemble(spec)
-        if start:
-            start_from(model, start)
+        if len(start) > 1:
+            model = side_by_side(start, spec)
         else:
+            model = assemble(spec)
             load_efficientnet_lite0(encoder_of(model))
-        freeze_encoder(model)
+            for one in start:
+                start_from(model, one)
+        freeze(model.backbone if len(start) > 1 and not options.get("teacher") else encoder_of(model))
         seen = (spec.modality, "rgb_diff") if options.get("teacher") else (spec.modality,)
         clips = Cached(arrays, variants[clips_of], seen)
         steps = epochs[number] * (len(clips) // batch_size)
@@ -186,15 +183,17 @@ def train(
         return stage("student", spec, 0)
     done = []
     members = ["rgb", *(f"rgb-{number + 1}" for number in range(1, ensemble))]
+    alone = tokens_alone(spec, "rgb")
+    if ensemble > 1:
+        spec = spec.replace(backbone_args={**spec.backbone_args, "decoders": ensemble // len(spec.banks)})
     if "rgb" in stages:
-        done = [stage(m, tokens_alone(spec, "rgb"), 0, chance=seed + number) for number, m in enumerate(members)]
+        done = [stage(member, alone, 0, chance=seed + number) for number, member in enumerate(members)]
     if "rgb_diff" in stages and distill:
         done.append(stage("rgb_diff", tokens_alone(spec, "rgb_diff"), 0))
     if "student" in stages:
         models = [from_pretrained(out / member) for member in members]
         teacher = from_pretrained(out / "rgb_diff") if distill else None
-        others = models if ensemble > 1 else ()
-        done.append(stage("student", spec, 1, models[0], int(distill), learn_from=others, teacher=teacher, lr=5e-4))
+        done.append(stage("student", spec, 1, models, int(distill), teacher=teacher, lr=5e-4))
     return done[-1]
 
 
