@@ -177,14 +177,13 @@ the pose model's masks and put back before their own room, before the room of an
 texture; and, to tell what the rooms alone give away, with nobody in them. Moving clips of four seconds switch between
 both photographs each second, or 30 % faster or slower, or have 10 frames a second in place of 30. Models that see
 joints see the poses that MediaPipe finds in the changed pictures; with the prepared joints it is the row `joints`. The
-shipped `st-gcn.open-exercise` has seen both splits: `st-gcn on train` is the same recipe on `train` alone. Each number
-is mAP in percent, val_seen / val_unseen, of one run; where a mirror image or a tilt shifts a model by 5, less says
-little.
+shipped models, but `st-gcn.open-exercise-2d`, have seen both splits: those "on train" are by the same recipes on
+`train` alone. The first weights, until November 2026, are by earlier recipes. Each number is mAP in percent,
+val_seen / val_unseen, of one run; where a mirror image or a tilt shifts a model by 5, less says little.
 
-Poses hardly mind the room. `transm3e-lite` loses 6 to 19 in front of another room, and about 1 by the cutting itself;
-with nobody in them, the rooms and what stands in them are worth 40 to it. `transm3e-lite-pose` loses 11 to 14, and 5.
-Both ship with weights of earlier recipes; by today's, `transm3e-lite` loses 6 to 9, and 3
-([what helped](open_exercise.md#what-helped-and-what-did-not)).
+Poses hardly mind the room. The first weights of `transm3e-lite` lose 6 to 19 in front of another room, and about 1 by
+the cutting itself; with nobody in them, the rooms and what stands in them are worth 40 to them. Today's lose 1 to 3
+([what helped](open_exercise.md#what-helped-and-what-did-not)). Those of `transm3e-lite-pose` lost 5 to 14.
 The floor, for a model that looks at nothing, is 15.7 / 19.4.
 """
 

@@ -71,8 +71,8 @@ def test_the_shipped_model_says_the_same_in_any_order(seed):
         warnings.simplefilter("error")
         model = amge.build("transm3e-lite", pretrained=True, labels=tuple(order), strict=seed != 1)
     found = model.predict(VIDEO)
-    assert tuple(found) == tuple(order) and model.spec.metrics["val_seen_mAP"] == 62.39
-    for region, value in (("hamstring", 0.844), ("gluteus", 0.782), ("quadriceps", 0.670)):
+    assert tuple(found) == tuple(order) and model.spec.metrics["val_seen_mAP"] == 67.85
+    for region, value in (("hamstring", 0.610), ("gluteus", 0.570), ("quadriceps", 0.511)):
         assert found[region] == pytest.approx(value, abs=0.002)
 
 

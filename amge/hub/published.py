@@ -123,18 +123,18 @@ register_pretrained(
     Pretrained(
         name="transm3e-lite",
         tag="open-exercise",
-        sha256="8452400c9b5eb51afad0413e4d2f972104e4cdbdaa531c808164c84e74d193e1",
+        sha256="088439209476863e98fa7810842a9fe5e11b3bedc4d4dca53800b66302a36657",
         licence="Apache-2.0",
-        metrics={"val_seen_mAP": 62.39, "val_unseen_mAP": 52.75},
+        metrics={"val_seen_mAP": 67.85, "val_unseen_mAP": 55.19},
     )
 )
 register_pretrained(
     Pretrained(
         name="transm3e-lite-pose",
         tag="open-exercise",
-        sha256="102bbc6b4e0b749624daa59c353ee6e0a8ce21da392a74872e7659c7e3458d94",
+        sha256="e2c0dd3ca38c101c7ef054bd2de038064dfe5c49c8bdeae8d8596b981c4e8cd9",
         licence="Apache-2.0",
-        metrics={"val_seen_mAP": 75.43, "val_unseen_mAP": 58.71},
+        metrics={"val_seen_mAP": 73.86, "val_unseen_mAP": 53.93},
     )
 )
 
