@@ -3,6 +3,8 @@
 Shapes: `B` samples, `P` persons, `C` channels, `R` channels of relations, `T` frames, `V` joints, `S` subsets of edges.
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -37,21 +39,26 @@ class RefinedTopology(nn.Module):
 
 
 class CTRGraph(nn.Module):
-    """The sum over subsets of edges, and a shortcut around it."""
+    """The sum over subsets of edges, or another spatial layer, and a shortcut around it."""
 
-    def __init__(self, in_channels: int, channels: int, adjacency: Tensor) -> None:
+    def __init__(self, in_channels: int, channels: int, adjacency: Tensor, spatial: nn.Module | None = None) -> None:
         super().__init__()
-        self.shared = nn.Parameter(adjacency.clone())
-        self.alpha = nn.Parameter(torch.zeros(1))
-        self.subsets = nn.ModuleList(RefinedTopology(in_channels, channels) for _ in adjacency)
+        self.spatial = spatial
+        if spatial is None:
+            self.shared = nn.Parameter(adjacency.clone())
+            self.alpha = nn.Parameter(torch.zeros(1))
+            self.subsets = nn.ModuleList(RefinedTopology(in_channels, channels) for _ in adjacency)
         self.norm = nn.BatchNorm2d(channels)
         nn.init.constant_(self.norm.weight, 1e-6)
         self.shortcut = shortcut(in_channels, channels)
 
     def forward(self, x: Tensor) -> Tensor:
         """`(B, C_in, T, V)` to `(B, C, T, V)`."""
-        total = sum(subset(x, shared, self.alpha) for subset, shared in zip(self.subsets, self.shared, strict=True))
-        return (self.norm(total) + self.shortcut(x)).relu()
+        if self.spatial is None:
+            mixed = sum(subset(x, shared, self.alpha) for subset, shared in zip(self.subsets, self.shared, strict=True))
+        else:
+            mixed = self.spatial(x)
+        return (self.norm(mixed) + self.shortcut(x)).relu()
 
 
 class CTRGCN(Module):
@@ -62,16 +69,26 @@ class CTRGCN(Module):
         persons: `P`; each slot has statistics of its own in the first norm.
         width: channels of the first blocks, divisible by 8; the reference's is 64.
         in_channels: of a joint, see `amge.backbones.streams.channels`.
+        spatial: makes what takes the place of each block's graph convolution, from channels in and out; see
+            `amge.backbones.spatial`.
     """
 
-    def __init__(self, graph: Graph, persons: int = 1, width: int = 64, in_channels: int = 3) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        persons: int = 1,
+        width: int = 64,
+        in_channels: int = 3,
+        spatial: Callable[[int, int], nn.Module] | None = None,
+    ) -> None:
         super().__init__()
         self.joints, self.persons, self.out_channels = graph.joints, persons, 4 * width
         self.norm = PersonNorm(graph.joints, persons, in_channels)
         adjacency = constant(graph.by_direction)
 
         def block(in_channels: int, channels: int, stride: int, first: bool) -> GraphThenTime:
-            topology = CTRGraph(in_channels, channels, adjacency)
+            layer = spatial(in_channels, channels) if spatial else None
+            topology = CTRGraph(in_channels, channels, adjacency, layer)
             return GraphThenTime(topology, in_channels, channels, stride, residual=not first)
 
         self.layers = ten_blocks(in_channels, width, block)

@@ -14,6 +14,7 @@ from amge.backbones.adapter import TokenDecoder, decoder_for
 from amge.backbones.ctrgcn import CTRGCN
 from amge.backbones.encoded import Encoded
 from amge.backbones.hdgcn import HDGCN
+from amge.backbones.spatial import Convolution, spatial_layers
 from amge.backbones.stgcn import STGCN
 from amge.backbones.streams import axes, channels, stream
 from amge.backbones.temporal import PersonNorm
@@ -187,6 +188,8 @@ def st_gcn(
     graph: str | Mapping[str, Any] = "coco-17",
     width: int = 64,
     dropout: float = 0.0,
+    spatial: str | Convolution | None = None,
+    spatial_args: Mapping[str, Any] | None = None,
     streams: Sequence[str] = ("joint",),
     masking: bool = True,
     frames: int = 32,
@@ -195,10 +198,12 @@ def st_gcn(
 ) -> Skeleton:
     """`Skeleton` on ST-GCN, for any number of persons.
 
-    Arguments as of `STGCN`, `Skeleton` and `joint_mixer`; `graph` may be a name.
+    Arguments as of `STGCN`, `Skeleton` and `joint_mixer`; `graph` may be a name, `spatial` too, which `spatial_args` go
+    to, see `amge.backbones.spatial.spatial_layers`.
     """
     joints = graph_of(graph)
-    encoder = STGCN(joints, width, dropout=dropout, in_channels=channels(streams))
+    layers = spatial_layers(spatial, spatial_args or {}, joints)
+    encoder = STGCN(joints, width, dropout=dropout, in_channels=channels(streams), spatial=layers)
     return _skeleton(encoder, frames, 4, masking, with_tokens, adapter, joints, streams)
 
 
@@ -206,15 +211,18 @@ def ctr_gcn(
     graph: str | Mapping[str, Any] = "coco-17",
     persons: int = 1,
     width: int = 64,
+    spatial: str | Convolution | None = None,
+    spatial_args: Mapping[str, Any] | None = None,
     streams: Sequence[str] = ("joint",),
     masking: bool = True,
     frames: int = 32,
     with_tokens: bool = True,
     **adapter: Any,
 ) -> Skeleton:
-    """`Skeleton` on CTR-GCN. Arguments as of `CTRGCN`, `Skeleton` and `joint_mixer`; `graph` may be a name."""
+    """`Skeleton` on CTR-GCN. Arguments as of `CTRGCN`, `Skeleton` and `st_gcn`."""
     joints = graph_of(graph)
-    encoder = CTRGCN(joints, persons, width, in_channels=channels(streams))
+    layers = spatial_layers(spatial, spatial_args or {}, joints)
+    encoder = CTRGCN(joints, persons, width, channels(streams), layers)
     return _skeleton(encoder, frames, 4, masking, with_tokens, adapter, joints, streams)
 
 

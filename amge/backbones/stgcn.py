@@ -3,6 +3,8 @@
 Shapes: `B` samples, `P` persons, `C` channels, `T` frames, `V` joints, `S` subsets of neighbours.
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -13,7 +15,8 @@ from amge.skeleton.graph import Graph
 
 
 class STGCNBlock(nn.Module):
-    """A graph convolution with learned importance of edges, a temporal convolution, and a shortcut."""
+    """A graph convolution with learned importance of edges, or another spatial layer, a temporal convolution, and a
+    shortcut."""
 
     def __init__(
         self,
@@ -24,11 +27,14 @@ class STGCNBlock(nn.Module):
         kernel: int,
         dropout: float,
         residual: bool,
+        spatial: nn.Module | None = None,
     ) -> None:
         super().__init__()
-        self.register_buffer("adjacency", adjacency, persistent=False)
-        self.importance = nn.Parameter(torch.ones(adjacency.shape))
-        self.graph = nn.Conv2d(in_channels, len(adjacency) * channels, 1)
+        self.plain = spatial is None
+        if self.plain:
+            self.register_buffer("adjacency", adjacency, persistent=False)
+            self.importance = nn.Parameter(torch.ones(adjacency.shape))
+        self.graph = spatial or nn.Conv2d(in_channels, len(adjacency) * channels, 1)
         self.time = nn.Sequential(
             nn.BatchNorm2d(channels),
             nn.ReLU(),
@@ -40,9 +46,12 @@ class STGCNBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """`(B, C_in, T, V)` to `(B, C, T', V)`."""
-        matrices: Tensor = self.adjacency * self.importance  # type: ignore[operator]
-        subsets = self.graph(x).unflatten(1, (len(matrices), -1))
-        out = self.time(torch.einsum("bsctv,svw->bctw", subsets, matrices))
+        mixed = self.graph(x)
+        if self.plain:
+            matrices: Tensor = self.adjacency * self.importance  # type: ignore[operator]
+            subsets = mixed.unflatten(1, (len(matrices), -1))
+            mixed = torch.einsum("bsctv,svw->bctw", subsets, matrices)
+        out = self.time(mixed)
         return (out if self.shortcut is None else out + self.shortcut(x)).relu()
 
 
@@ -55,10 +64,18 @@ class STGCN(Module):
         kernel: frames of the temporal convolutions, odd.
         dropout: after each block but the first.
         in_channels: of a joint, see `amge.backbones.streams.channels`.
+        spatial: makes what takes the place of each block's graph convolution, from channels in and out; see
+            `amge.backbones.spatial`.
     """
 
     def __init__(
-        self, graph: Graph, width: int = 64, kernel: int = 9, dropout: float = 0.0, in_channels: int = 3
+        self,
+        graph: Graph,
+        width: int = 64,
+        kernel: int = 9,
+        dropout: float = 0.0,
+        in_channels: int = 3,
+        spatial: Callable[[int, int], nn.Module] | None = None,
     ) -> None:
         super().__init__()
         self.joints, self.out_channels = graph.joints, 4 * width
@@ -68,7 +85,8 @@ class STGCN(Module):
 
         def block(in_channels: int, channels: int, stride: int, first: bool) -> STGCNBlock:
             chance = 0.0 if first else dropout
-            return STGCNBlock(in_channels, channels, adjacency, stride, kernel, chance, residual=not first)
+            layer = spatial(in_channels, channels) if spatial else None
+            return STGCNBlock(in_channels, channels, adjacency, stride, kernel, chance, not first, layer)
 
         self.layers = ten_blocks(in_channels, width, block)
 
