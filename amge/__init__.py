@@ -7,7 +7,7 @@ Specs     spec, ModelSpec, assemble, distillation, teacher_spec
 Your own  register, register_model, register_pretrained, Pretrained, TokenBank
 Parts     muscles, backbones, fusion, distill, heads, layers
 Input     video, skeleton, synthetic, data
-Use       hub, convert, bulk, viz, train, recipes, evaluate, calibrate, paper
+Use       hub, convert, bulk, viz, exercises, repetitions, train, recipes, evaluate, calibrate, paper
 """
 
 import sys as _sys
@@ -39,7 +39,7 @@ _MODULES = (
     "muscles",
     *("backbones", "fusion", "distill", "heads", "layers"),
     *("video", "skeleton", "synthetic", "data"),
-    *("hub", "convert", "bulk", "viz"),
+    *("hub", "convert", "bulk", "viz", "exercises", "repetitions"),
     *("train", "recipes", "evaluate", "calibrate", "paper"),
 )
 
@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from amge import data as data
     from amge import distill as distill
     from amge import evaluate as evaluate
+    from amge import exercises as exercises
     from amge import fusion as fusion
     from amge import heads as heads
     from amge import hub as hub
@@ -64,6 +65,7 @@ if TYPE_CHECKING:
     from amge import muscles as muscles
     from amge import paper as paper
     from amge import recipes as recipes
+    from amge import repetitions as repetitions
     from amge import skeleton as skeleton
     from amge import synthetic as synthetic
     from amge import train as train

@@ -11,10 +11,10 @@ import pytest
 ROOT = Path(__file__).parent.parent
 ROOMS = (
     *("version", "errors", "files", "devices", "results", "metrics", "calibrate", "layers", "tokens", "labels"),
-    *("muscles", "heads", "video", "skeleton", "viz", "evidence", "prediction", "spec", "synthetic"),
+    *("muscles", "heads", "video", "skeleton", "viz", "evidence", "prediction", "spec", "synthetic", "exercises"),
     *("backbones", "fusion", "distill", "registry", "inputs", "model", "assemble"),
     *("hub", "zoo", "convert", "builder", "data", "paper"),
-    *("evaluate", "bulk", "train", "recipes", "cli"),
+    *("repetitions", "evaluate", "bulk", "train", "recipes", "cli"),
 )
 """From the ground up; CONTRIBUTING shows them as a picture."""
 UPWARDS = {("amge.model", "hub")}
