@@ -269,7 +269,11 @@ class Prediction(Mapping[str, "float | None"]):
         return DataFrame(self.rows())
 
     def plot(
-        self, title: str | None = None, frames: np.ndarray | None = None, windows: "Sequence[Span]" = ()
+        self,
+        title: str | None = None,
+        frames: np.ndarray | None = None,
+        windows: "Sequence[Span]" = (),
+        remark: str = "",
     ) -> "Image":
         """The body map, or bars for labels that are no muscle regions, with what to think of it.
 
@@ -277,13 +281,15 @@ class Prediction(Mapping[str, "float | None"]):
             title: default: the name of the video.
             frames: to show beside it, uint8 `(T, H, W, 3)`.
             windows: for a timeline below.
+            remark: one more line of text, such as a comparison.
         """
         from amge.viz.bars import bars
         from amge.viz.body_map import draw
 
         if title is None:
             title = Path(self.source or "").stem.replace("_", " ")
-        note = "" if self.verdict == "ok" else f"{self.verdict}: {'; '.join(self.reasons)}"
+        doubt = "" if self.verdict == "ok" else f"{self.verdict}: {'; '.join(self.reasons)}"
+        note = ". ".join(text for text in (remark, doubt) if text)
         drawn = draw if self.keys() <= NAMES.keys() else bars
         return drawn(dict(ranked(self)), frames, title, self.threshold, windows=windows, note=note)
 

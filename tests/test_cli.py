@@ -15,15 +15,20 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from rich.console import Console
 from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
 import amge
 from amge.builder import load
 from amge.cli import app, main
+from amge.cli.extras import Extras, counted
 from amge.errors import reason
+from amge.exercises import compare
 from amge.files import whole
 from amge.muscles import REGION_IDS, REGIONS
+from amge.prediction import Prediction
+from amge.repetitions import Repetition, Repetitions
 from amge.video.write import write_video
 from amge.viz.bars import bars
 
@@ -189,6 +194,67 @@ def test_a_folder_of_images(checkpoint, tmp_path):
     result = amge_cli("predict", tmp_path, "--model", checkpoint, "--json")
     assert result.exit_code == 0
     assert json.loads(result.stdout)["videos"][0]["video"] == str(tmp_path)
+
+
+# What was expected, and repetitions
+
+
+def test_what_differs_from_an_exercise_is_marked(checkpoint, video, expected):
+    result = amge_cli("predict", video, "--model", checkpoint, "--expect", "barbell-squats")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert str(compare(expected, "Barbell Squat")) in result.stdout.splitlines()
+    said = {line.split()[0]: line.rpartition("%")[2].strip() for line in result.stdout.splitlines() if "%" in line}
+    marks = {"ok": "as expected", "missing": "missing", "unexpected": "not expected", "": ""}
+    assert said == {name: marks[compare(expected, "Barbell Squat").mark(name)] for name in REGION_IDS}
+
+
+def test_csv_says_what_was_expected(checkpoint, video):
+    result = amge_cli("predict", video, "--model", checkpoint, "--expect", "squat", "--csv")
+    rows = list(csv.DictReader(io.StringIO(result.stdout)))
+    assert {row["region"] for row in rows if row["expected"] == "1"} == {"hamstring", "quadriceps", "gluteus"}
+
+
+def test_a_video_is_like_itself(checkpoint, video, tmp_path):
+    result = amge_cli("predict", video, "--model", checkpoint, "--like", video, "--json", "--save", tmp_path / "a.png")
+    found = json.loads(result.stdout)["videos"][0]
+    assert found["expected"]["score"] == 1 and found["expected"]["matched"] and not found["expected"]["missing"]
+    assert found["expected"]["name"] == str(video) and (tmp_path / "a.png").stat().st_size > 10_000
+
+
+def test_repetitions_are_counted_in_words(capsys):
+    found = Repetitions((Repetition(0.0, 2.0), Repetition(2.0, 4.5)))
+    answers = (Prediction({"chest": 0.9}, 0.5, (), "toy"), Prediction({"chest": 0.1}, 0.5, (), "toy"))
+    said = [Console(width=60).print(each) or capsys.readouterr().out for each in counted(Extras((), found, answers))]
+    assert said[0] == "2 repetitions, 2.2 s each\n"
+    assert [line.split() for line in said[1].splitlines()[1:]] == [
+        ["0.0", "s", "2.0", "s", "chest"],
+        ["2.0", "s", "4.5", "s", "–"],
+    ]
+    assert [str(each) for each in counted(Extras((), Repetitions(())))] == ["0 repetitions"]
+
+
+def test_repetitions(checkpoint, tmp_path):
+    there = movement(12)
+    write_video(tmp_path / "steps.mp4", np.concatenate([there, there[::-1], there, there[::-1]]), fps=12)
+    result = amge_cli("predict", tmp_path / "steps.mp4", "--model", checkpoint, "--repetitions", "--json")
+    found = json.loads(result.stdout)["videos"][0]["repetitions"]
+    assert (found["count"], [round(each["end"]) for each in found["repetitions"]]) == (2, [2, 4])
+    assert all(list(each["regions"]) == list(REGION_IDS) and "active" in each for each in found["repetitions"])
+
+
+@pytest.mark.parametrize(
+    "options, said",
+    [
+        (("--expect", "barbel squat"), "did you mean 'Barbell Squat'"),
+        (("--expect", "squat", "--like", "a.mp4"), "--expect and --like exclude each other"),
+        (("--like", "nowhere.mp4"), "nowhere.mp4: no such file"),
+        (("--repetitions", "--csv"), "take --json with --repetitions"),
+        (("--expect", "squat", "--out", "a.parquet"), "--out excludes"),
+    ],
+)
+def test_what_can_not_be_compared(checkpoint, video, tmp_path, monkeypatch, options, said):
+    monkeypatch.chdir(tmp_path)
+    refused(amge_cli("predict", video, "--model", checkpoint, *options), said)
 
 
 def test_save_one_picture(checkpoint, video, tmp_path):

@@ -15,6 +15,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
+from amge.cli.extras import Extras, counted, extras, marks, plain
 from amge.cli.shared import MODEL_HELP, FpsOption, check_model
 from amge.errors import VideoError, complain, one_line_errors, reason
 from amge.skeleton.keypoint_paths import is_keypoints
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from amge.prediction import Prediction, WindowPrediction
 
 out, err = Console(), Console(stderr=True)
+
+NOTHING = Extras()
 
 WITH_POSE, WITHOUT_POSE = "transm3e-lite-pose", "transm3e-lite"
 BAR = 24
@@ -57,6 +60,16 @@ def predict(
     save: Annotated[
         Path | None, typer.Option(help="Draw a body map to this picture; for several videos, into this folder.")
     ] = None,
+    expect: Annotated[
+        str | None,
+        typer.Option(help="Mark what differs from this exercise, such as 'barbell squat'.", metavar="EXERCISE"),
+    ] = None,
+    like: Annotated[
+        str | None, typer.Option(help="Mark what differs from this video of the same movement.", metavar="VIDEO")
+    ] = None,
+    repetitions: Annotated[
+        bool, typer.Option("--repetitions", help="Count repetitions, and say of each how long it takes and what works.")
+    ] = False,
     pose: Annotated[
         str | None,
         typer.Option(
@@ -84,8 +97,8 @@ def predict(
     model = model or (WITH_POSE if find_spec("mediapipe") else WITHOUT_POSE)
     if out:
         with one_line_errors():
-            if as_json or as_csv or save:
-                raise ValueError("--out excludes --json, --csv and --save")
+            if as_json or as_csv or save or expect or like or repetitions:
+                raise ValueError("--out excludes --json, --csv, --save, --expect, --like and --repetitions")
             check_model(model)
             predict_into(out, videos, model, threshold, pose, fps, device, workers, ray, retry_errors)
         return
@@ -94,39 +107,51 @@ def predict(
             raise ValueError("--json and --csv exclude each other")
         if workers is not None or ray or retry_errors:
             raise ValueError("--workers, --ray and --retry-errors need --out")
+        if expect and like:
+            raise ValueError("--expect and --like exclude each other")
+        if as_csv and repetitions:
+            raise ValueError("--csv has a row per window, not per repetition; take --json with --repetitions")
         check_model(model)
         pictures = picture_paths(videos, save) if save else {}
     usable = [video for video in videos if can_be_looked_at(video, fps)]
     failed = len(usable) < len(videos)
-    if not usable:
+    if not usable or (like and not can_be_looked_at(like, fps)):
         raise typer.Exit(2)
     with one_line_errors():
         from amge.builder import load
         from amge.devices import usable_device
+        from amge.exercises import check_labels
+        from amge.exercises import expect as expected_of
         from amge.prediction import of_windows
 
+        wanted = expected_of(expect) if expect else None
         network = load(model, usable_device(device) if device is not None else None)
         limit = network.spec.threshold if threshold is None else threshold
+        if like:
+            wanted = expected_of(network.predict(like, pose, fps, limit))
+        if wanted:
+            check_labels(wanted, network.spec.labels)
     results = []
     for video in usable:
         try:
             with progress_bar(video) as report:
                 windows, shown = watch(network.predict_windows(video, report, pose, fps), keep=video in pictures)
             result = of_windows(windows, network.spec.labels, limit, network.spec.name, video)
-            results.append(result)
+            more = extras(result, network, wanted, repetitions, pose, fps)
+            results.append((result, more))
             if video in pictures:
-                picture(result, shown, pictures[video])
+                picture(result, shown, pictures[video], more)
         except (ValueError, OSError, ImportError) as error:
             complain(error if video in str(error) else ValueError(f"{video}: {reason(error)}"))
             failed = True
     if as_json and results:
-        plain = [result.to_dict() for result in results]
-        typer.echo(json.dumps({"model": network.spec.name, "threshold": limit, "videos": plain}, indent=2))
+        found = [plain(result, more) for result, more in results]
+        typer.echo(json.dumps({"model": network.spec.name, "threshold": limit, "videos": found}, indent=2))
     elif as_csv and results:
-        typer.echo(csv_rows(results))
+        typer.echo(csv_rows([result for result, _ in results], wanted.regions if wanted else None))
     else:
-        for result in results:
-            table(result)
+        for result, more in results:
+            table(result, more)
     if failed:
         raise typer.Exit(2)
 
@@ -245,7 +270,7 @@ def picture_paths(videos: list[str], save: Path) -> dict[str, Path]:
     return paths
 
 
-def picture(result: "Prediction", shown: Shown, path: Path) -> None:
+def picture(result: "Prediction", shown: Shown, path: Path, more: Extras = NOTHING) -> None:
     """Draw each person, over a timeline if there is one."""
     import numpy as np
 
@@ -254,7 +279,7 @@ def picture(result: "Prediction", shown: Shown, path: Path) -> None:
     from amge.viz.timeline import Span
 
     pages = []
-    for each in result.persons:
+    for number, each in enumerate(result.persons):
         title = Path(result.source or "").stem.replace("_", " ")
         if result.others:
             title += f", person {each.person}"
@@ -266,7 +291,7 @@ def picture(result: "Prediction", shown: Shown, path: Path) -> None:
         if several and shown.busiest[each.person].keypoints is None and shown.few:
             some = list(shown.few.values())[:: -(-len(shown.few) // DRAWN)]
             frames = np.stack([few[len(few) // 2] for few in some])  # of the whole video
-        pages.append(each.plot(title, frames, several))
+        pages.append(each.plot(title, frames, several, str(more.compared[number]) if more.compared else ""))
     path.parent.mkdir(parents=True, exist_ok=True)
     save(path, stack(*pages))
 
@@ -284,38 +309,45 @@ def pictured(window: "WindowPrediction") -> "np.ndarray | None":
     return overlay(frames[some], window.keypoints[some], graph) if graph else frames[some]  # type: ignore[index]
 
 
-def csv_rows(results: "list[Prediction]") -> str:
+def csv_rows(results: "list[Prediction]", expected: tuple[str, ...] | None = None) -> str:
     text = io.StringIO()
-    columns = ("video", "start", "end", "region", "probability", "active", "person", "verdict")
+    columns = ["video", "start", "end", "region", "probability", "active", "person", "verdict"]
+    if expected is not None:
+        columns.append("expected")
     writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
     for result in results:
         for row in result.rows():
             exact = {name: f"{row[name]:.3f}" for name in ("start", "end")}
             p = row["probability"]
+            if expected is not None:
+                row["expected"] = int(row["region"] in expected)
             writer.writerow(row | exact | {"probability": "" if p is None else f"{p:.4f}"})
     return text.getvalue().rstrip("\n")
 
 
-def table(result: "Prediction") -> None:
+def table(result: "Prediction", more: Extras = NOTHING) -> None:
     """Print bars for one video and, if it has several windows, its timeline."""
     from amge.prediction import NAMES, ranked, threshold_of
 
     full, empty = "█░" if "█░".encode(out.encoding, "ignore") else "#-"
-    for each in result.persons:
+    for number, each in enumerate(result.persons):
         out.print(Text(each.title, style="italic"), soft_wrap=True)
         if each.verdict == "nobody":
             out.print(Text("; ".join(each.reasons), style="bold yellow"), soft_wrap=True)
             continue
         if each.verdict == "doubtful":
             out.print(Text(f"doubtful: {'; '.join(each.reasons)}", style="bold yellow"), soft_wrap=True)
+        if more.compared:
+            out.print(Text(str(more.compared[number])), soft_wrap=True)
         rows = Table(box=None, show_header=False, pad_edge=False)
         for name, p in ranked(each.probabilities):
             style = "bold green" if p >= threshold_of(each.threshold, name) else "dim"
             filled = round(p * BAR)
             bar = Text(full * filled + empty * (BAR - filled), style=style)
             percent = Text(f"{100 * p:.0f} %", style=style, justify="right")
-            rows.add_row(Text(name, style=style), Text(NAMES.get(name, ""), style=style), bar, percent)
+            names = Text(name, style=style), Text(NAMES.get(name, ""), style=style)
+            rows.add_row(*names, bar, percent, *marks(more, number, name))
         out.print(rows)
         if len(each.windows) > 1:
             timeline = Table(title="Timeline", title_justify="left", box=None, pad_edge=False)
@@ -325,3 +357,5 @@ def table(result: "Prediction") -> None:
                 said = "nobody" if w.verdict == "nobody" else ", ".join(w.active(each.threshold)) or "–"
                 timeline.add_row(f"{w.start:.1f} s", f"{w.end:.1f} s", said)
             out.print(timeline)
+    for line in counted(more):
+        out.print(line)
