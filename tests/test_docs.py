@@ -22,9 +22,11 @@ SHELL = [
 ]
 
 LONG = {
+    ROOT / "docs" / "exercises_expected.md",
     ROOT / "docs" / "transm3e.md",
     ROOT / "docs" / "training.md",
     "amge predict examples --out results.parquet --workers 2",
+    'amge predict examples/squat.mp4 --expect "barbell squat" --model transm3e-lite',
 }
 """Networks of full size, as tests/convert compares in small; training, as tests/train does; processes, as a snippet of
 the same page starts too."""
