@@ -7,7 +7,7 @@ Specs     spec, ModelSpec, assemble, distillation, teacher_spec
 Your own  register, register_model, register_pretrained, Pretrained, TokenBank
 Parts     muscles, backbones, fusion, distill, heads, layers
 Input     video, skeleton, synthetic, data
-Use       hub, convert, bulk, viz, exercises, repetitions, train, recipes, evaluate, calibrate, paper
+Use       hub, convert, bulk, live, viz, exercises, repetitions, train, recipes, evaluate, calibrate, paper
 """
 
 import sys as _sys
@@ -39,7 +39,7 @@ _MODULES = (
     "muscles",
     *("backbones", "fusion", "distill", "heads", "layers"),
     *("video", "skeleton", "synthetic", "data"),
-    *("hub", "convert", "bulk", "viz", "exercises", "repetitions"),
+    *("hub", "convert", "bulk", "live", "viz", "exercises", "repetitions"),
     *("train", "recipes", "evaluate", "calibrate", "paper"),
 )
 
@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from amge import heads as heads
     from amge import hub as hub
     from amge import layers as layers
+    from amge import live as live
     from amge import muscles as muscles
     from amge import paper as paper
     from amge import recipes as recipes

@@ -46,6 +46,8 @@ def one_line_errors() -> Iterator[None]:
     """Turn what a user can mend into one line and exit code 2; anything else is a bug and shows itself."""
     try:
         yield
+    except BrokenPipeError:  # whoever reads has seen enough, as `amge.cli.main` knows
+        raise
     except (ValueError, OSError, ImportError) as error:
         import typer
 

@@ -26,12 +26,13 @@ if TYPE_CHECKING:
     from amge.skeleton.pose import PoseEstimator
     from amge.skeleton.pose.persons import Poses
     from amge.skeleton.sequence import Skeletons
+    from amge.video.windows import Window
 
-Source: TypeAlias = "str | Path | np.ndarray | Tensor | Skeletons"
+Source: TypeAlias = "str | Path | np.ndarray | Tensor | Skeletons | Iterator[Window]"
 Progress: TypeAlias = Callable[[float, float | None], None]
 
-HELD_SIDE = 480
-"""Longer side, in pixels, of pictures of which all are held until the best are chosen."""
+SIDE, HELD_SIDE = 640, 480
+"""Longer side, in pixels, of pictures; and of those of which all are held until the best are chosen."""
 
 
 class Input(NamedTuple):
@@ -72,8 +73,8 @@ def inputs(
             f"{source} holds keypoints, {spec.name} looks at pictures; take a skeleton model: st-gcn.open-exercise-2d"
         )
     poses = _poses(pose) if stream else None
-    how = {"spread": True, "max_side": HELD_SIDE} if spec.sampling == "spread" else {}
-    for window in windows(source, spec.frames, spec.seconds, progress=progress, fps=fps, **how):  # type: ignore[arg-type]
+    side, spread = choice(spec)
+    for window in windows(source, spec.frames, spec.seconds, side, progress, fps, spread):  # type: ignore[arg-type]
         clip = to_clip(window.frames, spec.size, spec.mean, spec.std, spec.crop)[None]
         given = torch.cat([from_rgb(clip, modality) for modality in spec.modalities], dim=1)[0]
         evidence = Evidence(window.end - window.start, side=window.side)
@@ -92,6 +93,13 @@ def inputs(
         yield Input(Seen(given, joints), replace(predicted, keypoints=keypoints))
         if poses:
             poses.forget(window.end - spec.seconds)
+
+
+def choice(spec: ModelSpec) -> tuple[int, bool]:
+    """The longer side, in pixels, of the pictures that a model's windows are chosen from, and whether those that differ
+    most are chosen."""
+    spread = spec.sampling == "spread" and spec.modality != "skeleton"
+    return (HELD_SIDE if spread else SIDE), spread
 
 
 def _skeletons(

@@ -245,7 +245,8 @@ class MuscleModel(Module):
         Args:
             source: path of a video or of a folder of images, or raw frames, uint8 `(T, H, W, 3)`. A skeleton model also
                 takes keypoints in pixels: float `(T, V, A)` or `(P, T, V, A)`, `Skeletons`, or the path of an npz or
-                json file or of a folder of OpenPose's, see `amge.skeleton.files.read_skeletons`.
+                json file or of a folder of OpenPose's, see `amge.skeleton.files.read_skeletons`. Or windows that are
+                cut already, an iterator of `amge.video.windows.Window`.
             pose: how a skeleton model gets from video to keypoints: `mediapipe` (the default), `rtmlib`, or any
                 `amge.skeleton.pose.PoseEstimator`.
             fps: frames a second of a folder of images, of frames or of keypoints, whatever their file says; default:

@@ -221,7 +221,7 @@ class Prediction(Mapping[str, "float | None"]):
             **persons,
             "verdict": self.verdict,
             "reasons": list(self.reasons),
-            "regions": _rounded(self.probabilities),
+            "regions": rounded(self.probabilities),
             "active": self.active,
             "windows": [
                 {
@@ -229,7 +229,7 @@ class Prediction(Mapping[str, "float | None"]):
                     "end": round(window.end, 3),
                     "verdict": window.verdict,
                     "reasons": list(window.reasons),
-                    "regions": _rounded(window.probabilities),
+                    "regions": rounded(window.probabilities),
                     "evidence": window.evidence.to_dict() if window.evidence else None,
                 }
                 for window in self.windows
@@ -322,7 +322,8 @@ class Prediction(Mapping[str, "float | None"]):
         return f"<b>{html.escape(self.title)}</b><br>{html.escape(said)}<table>{rows}</table>"
 
 
-def _rounded(values: Mapping[str, float | None]) -> dict[str, float | None]:
+def rounded(values: Mapping[str, float | None]) -> dict[str, float | None]:
+    """Probabilities as text has them."""
     return {name: None if value is None else round(value, ROUNDED) for name, value in values.items()}
 
 

@@ -1,6 +1,7 @@
 """What every backbone takes, gives and states."""
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -58,3 +59,17 @@ class Backbone(Module):
     def forward(self, clip: Tensor, tokens: Tensor | None = None) -> BackboneOutput:
         """Input of `input_layout`, by default a clip, and tokens `(B, M', token_dim)`, or None for patches alone."""
         raise NotImplementedError(f"{type(self).__name__} defines no forward(clip, tokens)")
+
+
+@runtime_checkable
+class EncodesFrames(Protocol):
+    """A backbone that sees the frames of a clip one by one, and then what it made of them together: `forward` is the
+    one after the other. Where clips share frames, as those of a camera do, each is encoded once."""
+
+    def encode_frames(self, images: Tensor) -> Sequence[Tensor]:
+        """Images `(n, 3, H, W)` to tensors `(n, ...)`; no image matters to another."""
+        ...
+
+    def decode(self, maps: Sequence[Tensor], frames: int, tokens: Tensor | None = None) -> BackboneOutput:
+        """Those of `B` clips of `frames` frames, `(B * T, ...)`, and tokens `(B, M', token_dim)` or None."""
+        ...

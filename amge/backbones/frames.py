@@ -34,10 +34,17 @@ class Frames(Backbone):
         self.out_channels = adapter.out_channels
         self.normed = adapter.normed
 
+    def encode_frames(self, images: Tensor) -> list[Tensor]:
+        """Images `(n, 3, H, W)` to feature maps `(n, C_i, H_i, W_i)`; no image matters to another."""
+        return self.encoder(images.contiguous(memory_format=torch.channels_last))
+
+    def decode(self, maps: Sequence[Tensor], frames: int, tokens: Tensor | None = None) -> BackboneOutput:
+        """Feature maps `(B * T, C_i, H_i, W_i)` of clips of `frames` frames, and tokens `(B, M', C)` or None."""
+        return self.adapter(maps, frames, tokens)
+
     def forward(self, clip: Tensor, tokens: Tensor | None = None) -> BackboneOutput:
         """A clip `(B, 3, T, H, W)` and tokens `(B, M', C)` or None."""
-        images = rearrange(clip, "b c t h w -> (b t) c h w").contiguous(memory_format=torch.channels_last)
-        return self.adapter(self.encoder(images), clip.shape[2], tokens)
+        return self.decode(self.encode_frames(rearrange(clip, "b c t h w -> (b t) c h w")), clip.shape[2], tokens)
 
 
 def timm_frames(

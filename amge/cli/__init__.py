@@ -20,6 +20,7 @@ from amge.cli.predict import predict
 from amge.cli.publish import publish
 from amge.cli.show import info, list_models, skeletons
 from amge.cli.train import evaluate, train
+from amge.cli.watch import watch
 from amge.errors import complain, one_line_errors, reason
 from amge.version import __version__
 
@@ -54,6 +55,7 @@ def imports(
 
 
 app.command()(predict)
+app.command()(watch)
 app.command("list")(list_models)
 app.command()(info)
 app.command()(train)

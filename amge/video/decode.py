@@ -117,12 +117,31 @@ def from_file(path: Path, head: bytes, max_side: int, start: float = 0.0) -> Gen
         )
 
 
+def from_stream(name: str, container: Any, max_side: int) -> Iterator[Shown]:
+    """The frames of a camera or a stream, as they come; what arrives damaged is left out.
+
+    Raises:
+        av.FFmpegError: when it is lost.
+    """
+    stream, size = _video_stream(name, container), (0, 0)
+    stream.thread_type = "SLICE"  # threads by frame would hold frames back
+    clock, scaler = Clock(_gap(stream)), VideoReformatter()
+    for packet in container.demux(stream):
+        for frame in _frames(packet, stream.codec_context):
+            if not size[0]:
+                check_size(name, frame.width, frame.height)
+                size = fit(frame.width * float(stream.sample_aspect_ratio or 1), frame.height, max_side)
+            time, end = clock.tick(frame.time)
+            image = partial(_picture, scaler, frame, size, _display_matrix(frame), None, False)
+            yield Shown(time, end, None, image, min(frame.width, frame.height))
+
+
 def _opened(path: Path) -> Any:
     av.logging.set_level(None)  # which torchvision may have set: decoders that log to Python hang when a file is closed
     return av.open(os.path.abspath(path), container_options=LOCAL, metadata_errors="ignore")
 
 
-def _video_stream(path: Path, container: Any) -> Any:
+def _video_stream(path: Path | str, container: Any) -> Any:
     """The main one: of those with the most frames the default or else the largest, much as FFmpeg's command chooses."""
     streams = [s for s in container.streams.video if not _disposition(s) & _ATTACHED_PICTURE]
     if not streams or container.format.name == "tty":  # FFmpeg draws .txt files on a terminal

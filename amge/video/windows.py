@@ -48,7 +48,7 @@ class Window:
 
 
 def windows(
-    source: str | os.PathLike[str] | np.ndarray | torch.Tensor,
+    source: "str | os.PathLike[str] | np.ndarray | torch.Tensor | Iterator[Window]",
     num_frames: int,
     seconds: float = 10.0,
     max_side: int = 640,
@@ -70,7 +70,8 @@ def windows(
     Args:
         source: A video file that FFmpeg can decode, a folder of images of one size (in the order of the numbers in
             their names), or raw video: a uint8 array or tensor (T, H, W, 3). Transparency is shown on white,
-            high dynamic range (PQ, HLG) as a plain screen shows it.
+            high dynamic range (PQ, HLG) as a plain screen shows it. Or windows that are cut already, which are given
+            as they are.
         num_frames: Frames per clip.
         seconds: Length of a clip of a long source.
         max_side: Larger frames are scaled down to this many pixels on their longer side.
@@ -81,6 +82,12 @@ def windows(
     Raises:
         VideoError: The input, or an argument, cannot be used; in one line.
     """
+    if isinstance(source, Iterator):
+        for window in source:
+            if not isinstance(window, Window) or len(window.frames) != num_frames:
+                raise VideoError(f"expected windows of {num_frames} frames, got {describe(window)}")
+            yield window
+        return
     check_fps(source, fps)
     fps = 30.0 if fps is None else fps
     if num_frames < 1 or not 0 < seconds < float("inf") or max_side < MIN_SIDE or not 0 < fps < float("inf"):
@@ -88,7 +95,7 @@ def windows(
             f"num_frames={num_frames}, seconds={seconds}, max_side={max_side}, fps={fps}: num_frames must be at least "
             f"1, max_side at least {MIN_SIDE}, seconds and fps over 0"
         )
-    candidates = (_All if spread else _Candidates)(num_frames, seconds)
+    candidates = Candidates.of(num_frames, seconds, spread)
     given, decoded, end = 0, 0, 0.0
 
     def due(now: float) -> Iterator[Window]:
@@ -106,10 +113,7 @@ def windows(
                 yield from due(shown.time)
                 if given:
                     candidates.forget(shown.time - seconds)
-    if decoded < 2:
-        raise VideoError(
-            f"{describe(source)} has {decoded} frame{'s' * (decoded != 1)}: a movement needs at least 2 frames"
-        )
+    check_count(decoded, source)
     if progress:
         progress(end, end)
     yield from due(end)
@@ -119,7 +123,15 @@ def windows(
         yield candidates.window(end - seconds, end)
 
 
-class _Candidates:
+def check_count(frames: int, source: object) -> None:
+    """Refuses a source of fewer than two frames."""
+    if frames < 2:
+        raise VideoError(
+            f"{describe(source)} has {frames} frame{'s' * (frames != 1)}: a movement needs at least 2 frames"
+        )
+
+
+class Candidates:
     """Frames that a clip may still need: all of a short video, about `4 * num_frames` per `seconds` of a long one."""
 
     def __init__(self, num_frames: int, seconds: float) -> None:
@@ -129,6 +141,11 @@ class _Candidates:
         self.times: list[float] = []
         self.images: list[np.ndarray] = []
         self.side = 0
+
+    @staticmethod
+    def of(num_frames: int, seconds: float, spread: bool) -> "Candidates":
+        """Those for even frames, or for the frames that differ most."""
+        return (_All if spread else Candidates)(num_frames, seconds)
 
     def offer(self, shown: Shown) -> bool:
         """Keeps a frame, unless its cell of the time grid has one; the grid coarsens up to `step` as frames pile up."""
@@ -162,7 +179,7 @@ class _Candidates:
         self.images = [self.images[i] for i in indices]
 
 
-class _All(_Candidates):
+class _All(Candidates):
     """All frames, of at most `RATE` a second and `HELD` in all."""
 
     def __init__(self, num_frames: int, seconds: float) -> None:

@@ -28,7 +28,7 @@ def test_the_example_clip_can_be_made_again(tmp_path):
 
 @pytest.mark.slow
 def test_repetitions_are_counted_in_rendered_clips(capsys, monkeypatch):
-    options = "--exercises squat lunge plank --clips 4 --size 32 48".split()
+    options = ["--exercises", "squat", "lunge", "plank", "--clips", "4", "--size", "32", "48"]
     monkeypatch.setattr(sys, "argv", ["repetitions.py", *options])
     runpy.run_path(str(ROOT / "benchmarks" / "repetitions.py"))["main"]()
     report = json.loads(capsys.readouterr().out)

@@ -1,0 +1,81 @@
+"""`amge watch`."""
+
+import json
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from amge.cli.shared import MODEL_HELP, check_model
+from amge.errors import one_line_errors
+
+if TYPE_CHECKING:
+    from amge.live import Result
+
+
+def watch(
+    source: Annotated[
+        str,
+        typer.Argument(help="The number of a camera, the address of a stream (rtsp://...), or a video file."),
+    ],
+    model: Annotated[str, typer.Option(help=MODEL_HELP)] = "transm3e-lite",
+    every: Annotated[float, typer.Option(help="Seconds from result to result.")] = 0.5,
+    window: Annotated[
+        float | None, typer.Option(help="Seconds that a result looks back on; default: the model's, mostly 10.")
+    ] = None,
+    threshold: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Probability from which a region is active; default: the model's."),
+    ] = None,
+    headless: Annotated[bool, typer.Option("--headless", help="No window; print a line of JSON a result.")] = False,
+    save_json: Annotated[Path | None, typer.Option(help="Write these lines to this file.")] = None,
+    fast: Annotated[
+        bool, typer.Option("--as-fast-as-possible", help="Do not play a file at its own rate; leave nothing out.")
+    ] = False,
+    pose: Annotated[
+        str | None, typer.Option(help="Pose estimator of models that see joints: mediapipe (default) or rtmlib.")
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option(help="Where to compute: cpu, cuda, cuda:1, mps; default: PyTorch's, the CPU.")
+    ] = None,
+) -> None:
+    """Say again and again which muscle regions are at work before a camera, until Ctrl-C."""
+    try:
+        with one_line_errors(), ExitStack() as stack:
+            check_model(model)
+            screen = None
+            if not headless:
+                from amge.live.screen import Screen, follow
+
+                screen = Screen(f"amge watch {source}")
+            from amge.builder import load
+            from amge.devices import usable_device
+            from amge.live import Watch
+
+            network = load(model, usable_device(device) if device is not None else None)
+            file = stack.enter_context(save_json.open("w", encoding="utf-8")) if save_json else None
+            watching = stack.enter_context(Watch(network, source, every, window, threshold, pose, fast))
+
+            def say(plain: dict[str, Any]) -> None:
+                line = json.dumps(plain)
+                if headless:
+                    print(line, flush=True)
+                if file:
+                    print(line, file=file, flush=True)
+
+            def heard(result: "Result") -> None:
+                say(result.to_dict())
+
+            try:
+                if screen:
+                    follow(watching, screen, heard)
+                else:
+                    for result in watching:
+                        heard(result)
+            finally:
+                watching.close()
+                if watching.results:
+                    say({"summary": watching.summary()})
+    except KeyboardInterrupt:  # how a camera is left
+        pass
