@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from amge.backbones.contract import Backbone, BackboneOutput
 from amge.errors import VideoError, describe, outside
 from amge.evidence import Evidence, is_unsure, with_detector, with_joints, with_persons, with_pictures
+from amge.explain import Explanation, explain
 from amge.fusion.skeleton import SkeletonStream
 from amge.heads.person import PersonHead
 from amge.inputs import Input, Source, inputs
@@ -341,13 +342,59 @@ class MuscleModel(Module):
             VideoError: (a `ValueError`) if the source cannot be read; says why.
             ImportError: if the library of the pose estimator is not installed.
         """
-        spec = self._spec()
-        for given, window in self._inputs(source, progress, pose, fps):
-            if given is None:
-                evidence = replace(self._evidence(window), person=0.0)
-                yield window.judged(dict.fromkeys(spec.labels), evidence, spec.evidence)
-            else:
-                yield self._answers(stacked([given]), window)[0]
+        yield from map(self._answer, self._inputs(source, progress, pose, fps))
+
+    @overload
+    def explain(
+        self,
+        source: Source,
+        region: str | None = None,
+        method: str = "grad-cam",
+        pose: "str | PoseEstimator | None" = None,
+        fps: float | None = None,
+        progress: Callable[[float, float | None], None] | None = None,
+    ) -> Explanation: ...
+
+    @overload
+    def explain(
+        self,
+        source: Source,
+        region: list[str] | tuple[str, ...],
+        method: str = "grad-cam",
+        pose: "str | PoseEstimator | None" = None,
+        fps: float | None = None,
+        progress: Callable[[float, float | None], None] | None = None,
+    ) -> list[Explanation]: ...
+
+    def explain(
+        self,
+        source: Source,
+        region: str | list[str] | tuple[str, ...] | None = None,
+        method: str = "grad-cam",
+        pose: "str | PoseEstimator | None" = None,
+        fps: float | None = None,
+        progress: Callable[[float, float | None], None] | None = None,
+    ) -> Explanation | list[Explanation]:
+        """Where the model sees what speaks for a region; `.maps`, `.joints`, `.plot()` and `.save(path)`.
+
+        Args:
+            source: as for `preprocess`.
+            region: a label, or a list of them for a list of explanations; default: the likeliest label.
+            method: `grad-cam`, what raises the label's logit, or `attention`, what the label's token attends to (the
+                mean of all tokens, unless the head is `class-aligned`).
+            pose: as for `preprocess`.
+            fps: as for `preprocess`.
+            progress: as for `predict_windows`.
+
+        Raises:
+            VideoError: (a `ValueError`) if the source cannot be read, or nobody is seen in it.
+            ValueError: for an unknown label or method, or one that does not fit the model.
+            ImportError: if the library of the pose estimator is not installed.
+        """
+        wanted = (region,) if isinstance(region, str) else region
+        rows = self._inputs(source, progress, pose, fps)
+        found = explain(self, self._spec(), rows, self._answer, source, wanted, method)
+        return found if isinstance(region, list | tuple) else found[0]
 
     # The next three reach up into the hub when they are called: the only imports of this library that run upwards.
 
@@ -373,6 +420,14 @@ class MuscleModel(Module):
         from amge.hub.load import from_pretrained
 
         return from_pretrained(source, revision, **options)
+
+    def _answer(self, row: Input) -> WindowPrediction:
+        """The prediction for a row of the input."""
+        spec, window = self._spec(), row.window
+        if row.given is None:
+            evidence = replace(self._evidence(window), person=0.0)
+            return window.judged(dict.fromkeys(spec.labels), evidence, spec.evidence)
+        return self._answers(stacked([row.given]), window)[0]
 
     def _inputs(self, source: Source, progress: Any, pose: Any, fps: float | None) -> Iterator[Input]:
         stream = self.skeleton.backbone if self.skeleton else None

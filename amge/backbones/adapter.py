@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from amge.backbones.contract import BackboneOutput
 from amge.layers.checkpointing import run
 from amge.layers.module import Module
+from amge.layers.watch import Watch
 
 
 class TokenDecoder(Module):
@@ -56,6 +57,7 @@ class TokenDecoder(Module):
         self.appearance = nn.ModuleList(nn.Conv2d(channels, dim, 1) for channels in in_channels)
         self.motion = nn.ModuleList(nn.Conv2d(channels, dim, 1, bias=False) for channels in in_channels)
         self.norm_patches = nn.LayerNorm(dim)
+        self.watch = Watch()
         self.position_space = nn.Parameter(nn.init.trunc_normal_(torch.empty(1, dim, *grid[1:]), std=0.02))
         self.position_time = nn.Parameter(nn.init.trunc_normal_(torch.empty(1, dim, grid[0]), std=0.02))
         self.blocks = nn.ModuleList(
@@ -79,7 +81,7 @@ class TokenDecoder(Module):
         return {"position_space", "position_time"}
 
     def patches(self, maps: Sequence[Tensor], frames: int) -> tuple[Tensor, tuple[int, int, int]]:
-        """Feature maps `(B * T, C_i, H_i, W_i)` to patches `(B, N, C)` and their grid."""
+        """Feature maps `(B * T, C_i, H_i, W_i)` to patches `(B, N, C)` that do not know their place, and their grid."""
         grid = (frames, *maps[0].shape[-2:])
         total = torch.zeros((), dtype=maps[0].dtype, device=maps[0].device)
         for features, appearance, motion in zip(maps, self.appearance, self.motion, strict=True):
@@ -89,19 +91,28 @@ class TokenDecoder(Module):
             if level.shape[-2:] != grid[1:]:
                 level = F.interpolate(level, size=grid[1:], mode="bilinear", align_corners=False)
             total = total + level
-        patches = self.norm_patches(rearrange(total, "(b t) c h w -> b t h w c", t=frames))
+        return self.norm_patches(rearrange(total, "(b t) c h w -> b (t h w) c", t=frames)), grid
+
+    def place(self, patches: Tensor, grid: tuple[int, int, int]) -> Tensor:
+        """Patches `(B, N, C)` and their place on the grid."""
+        frames = grid[0]
         space: Tensor = self.position_space
         time: Tensor = self.position_time
         if space.shape[-2:] != grid[1:]:
             space = F.interpolate(space, size=grid[1:], mode="bilinear", align_corners=False)
         if time.shape[-1] != frames:
             time = F.interpolate(time, size=frames, mode="linear", align_corners=False)
-        patches = patches + rearrange(space, "1 c h w -> 1 1 h w c") + rearrange(time, "1 c t -> 1 t 1 1 c")
-        return rearrange(patches, "b t h w c -> b (t h w) c"), grid
+        place = rearrange(space, "1 c h w -> 1 1 h w c") + rearrange(time, "1 c t -> 1 t 1 1 c")
+        return patches + place.flatten(1, 3)
 
     def forward(self, maps: Sequence[Tensor], frames: int, tokens: Tensor | None = None) -> BackboneOutput:
         """Feature maps `(B * T, C_i, H_i, W_i)` of `frames` frames, and tokens `(B, M', C)`."""
         patches, grid = self.patches(maps, frames)
+        return self.read(self.watch(patches, grid), grid, tokens)
+
+    def read(self, patches: Tensor, grid: tuple[int, int, int], tokens: Tensor | None) -> BackboneOutput:
+        """`patches` and their grid, and tokens `(B, M', C)`, which read them."""
+        patches = self.place(patches, grid)
         if tokens is None:
             return BackboneOutput(patches, grid, None, (), patches)
         block_tokens = []
@@ -109,6 +120,16 @@ class TokenDecoder(Module):
             tokens = run(self, block, tokens, patches)
             block_tokens.append(tokens)
         return BackboneOutput(patches, grid, self.norm(tokens), tuple(block_tokens), patches)
+
+    def attention(self, maps: Sequence[Tensor], frames: int, tokens: Tensor) -> Tensor:
+        """How much each token attends to each patch in the last block, the mean over heads, `(B, M', T, H, W)`;
+        arguments as for `forward`."""
+        out = self.forward(maps, frames, tokens)
+        block: Any = self.blocks[-1]
+        x = (tokens, *out.block_tokens)[-2]
+        normed = block.norm1(x)
+        x = x + block.self_attn(normed, normed, normed, need_weights=False)[0]
+        return block.multihead_attn(block.norm2(x), out.patches, out.patches)[1].unflatten(2, out.grid)
 
 
 def decoder_for(

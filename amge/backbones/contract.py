@@ -1,12 +1,13 @@
 """What every backbone takes, gives and states."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol, runtime_checkable
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from amge.layers.checkpointing import set_grad_checkpointing
 from amge.layers.module import Module
+from amge.layers.watch import Watch
 
 
 class BackboneOutput(NamedTuple):
@@ -47,6 +48,8 @@ class Backbone(Module):
     """Whether a layer norm over channels is the last that tokens pass."""
     input_layout: tuple[str | int, ...] = ("B", 3, "T", "H", "W")
     """Axes of what it takes; numbers are fixed. A module without this attribute takes such a clip."""
+    watch: Watch
+    """What patches pass where Grad-CAM looks at them, see `amge.explain`. A module without it can't be explained so."""
 
     def set_grad_checkpointing(self, enable: bool = True) -> None:
         """Compute blocks again in the backward pass, for less memory; see `amge.layers.checkpointing`.
@@ -55,6 +58,11 @@ class Backbone(Module):
             ValueError: if there are no such blocks.
         """
         set_grad_checkpointing(self, enable)
+
+    def attending(self) -> tuple[nn.Module, Callable[..., Tensor]] | None:
+        """The layer in which tokens last attend to patches, and what makes of its arguments how much each token attends
+        to each place, `(B, M', T, H, W)`; None where tokens attend to nothing."""
+        return None
 
     def forward(self, clip: Tensor, tokens: Tensor | None = None) -> BackboneOutput:
         """Input of `input_layout`, by default a clip, and tokens `(B, M', token_dim)`, or None for patches alone."""

@@ -84,6 +84,7 @@ class CTRGCN(Module):
         super().__init__()
         self.joints, self.persons, self.out_channels = graph.joints, persons, 4 * width
         self.norm = PersonNorm(graph.joints, persons, in_channels)
+        self.watch = self.norm.watch
         adjacency = constant(graph.by_direction)
 
         def block(in_channels: int, channels: int, stride: int, first: bool) -> GraphThenTime:

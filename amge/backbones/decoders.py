@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from amge.backbones.adapter import TokenDecoder
 from amge.backbones.contract import BackboneOutput
 from amge.layers.module import Module
+from amge.layers.watch import Watch
 
 
 class Decoders(Module):
@@ -42,6 +43,7 @@ class Decoders(Module):
         self.reduces = first.reduces
         self.out_channels = first.out_channels
         self.normed = False
+        self.watch = Watch()
         self.projections = nn.ModuleList(nn.Linear(self.token_dim, first.out_channels, False) for _ in range(banks))
         for projection in self.projections:
             projection.weight.data.copy_(torch.eye(first.out_channels).repeat(1, each) / each)  # type: ignore[operator]
@@ -49,11 +51,16 @@ class Decoders(Module):
     def forward(self, maps: Sequence[Tensor], frames: int, tokens: Tensor | None = None) -> BackboneOutput:
         """Feature maps `(B * T, C_i, H_i, W_i)` of `frames` frames, and tokens `(B, M', D * C)`, to tokens
         `(B, M', C)`; those after each block stay side by side."""
+        found = [decoder.patches(maps, frames) for decoder in self.decoders]  # type: ignore[operator]
+        grid = found[0][1]
+        patches = self.watch(torch.cat([each for each, _ in found], dim=2), grid).chunk(len(found), dim=2)
         if tokens is None:
-            return self.decoders[0](maps, frames)
+            return self.decoders[0].read(patches[0], grid, None)  # type: ignore[operator]
         each = len(self.decoders) // self.banks
-        given = [part for bank in tokens.chunk(self.banks, dim=1) for part in bank.chunk(each, dim=2)]
-        outs = [decoder(maps, frames, part) for decoder, part in zip(self.decoders, given, strict=True)]
+        outs = [
+            decoder.read(seen, grid, part)  # type: ignore[operator]
+            for decoder, seen, part in zip(self.decoders, patches, self._shared_out(tokens), strict=True)
+        ]
 
         def beside(parts: Sequence[Tensor]) -> list[Tensor]:
             return [torch.cat(list(parts[start : start + each]), dim=2) for start in range(0, len(parts), each)]
@@ -62,3 +69,15 @@ class Decoders(Module):
         last = [projection(bank) for projection, bank in zip(self.projections, read, strict=True)]
         blocks = [torch.cat(beside(after), dim=1) for after in zip(*(out.block_tokens for out in outs), strict=True)]
         return outs[0]._replace(tokens=torch.cat(last, dim=1), block_tokens=tuple(blocks))
+
+    def _shared_out(self, tokens: Tensor) -> list[Tensor]:
+        """Tokens `(B, M', D * C)` to those of each decoder."""
+        each = len(self.decoders) // self.banks
+        return [part for bank in tokens.chunk(self.banks, dim=1) for part in bank.chunk(each, dim=2)]
+
+    def attention(self, maps: Sequence[Tensor], frames: int, tokens: Tensor) -> Tensor:
+        """How much each token attends to each patch, the mean over its decoders, `(B, M', T, H, W)`; see
+        `TokenDecoder.attention`."""
+        parts = zip(self.decoders, self._shared_out(tokens), strict=True)
+        seen = torch.stack([decoder.attention(maps, frames, part) for decoder, part in parts])  # type: ignore[operator]
+        return torch.cat(list(seen.unflatten(0, (self.banks, -1)).mean(dim=1)), dim=1)

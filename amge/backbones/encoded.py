@@ -3,11 +3,14 @@
 Shapes: `B` batch, `T H W` grid, `N` patches, `M'` tokens, `C` channels.
 """
 
+from collections.abc import Callable
+
 from einops import rearrange
 from torch import Tensor, nn
 
 from amge.backbones.adapter import TokenDecoder
 from amge.backbones.contract import Backbone, BackboneOutput
+from amge.layers.watch import Watch
 
 
 class Encoded(Backbone):
@@ -30,6 +33,12 @@ class Encoded(Backbone):
         self.reduces = adapter.reduces if adapter else ()
         self.out_channels = adapter.out_channels if adapter else channels
         self.normed = adapter is not None and adapter.normed
+        self.last = Watch()
+        self.watch = adapter.watch if adapter else self.last
+
+    def attending(self) -> tuple[nn.Module, Callable[..., Tensor]] | None:
+        """See `Backbone`."""
+        return (self.adapter, self.adapter.attention) if self.adapter else None
 
     def features(self, clip: Tensor) -> Tensor:
         """What the encoder takes to `(B, C, T', H', W')`."""
@@ -47,4 +56,5 @@ class Encoded(Backbone):
             return self.adapter([rearrange(features, "b c t h w -> (b t) c h w")], frames, tokens)
         if tokens is not None:
             raise ValueError("this network has no decoder for tokens; build it with a bank, such as tokens=20")
-        return BackboneOutput(features.flatten(2).transpose(1, 2), (frames, height, width), None, ())
+        grid = (frames, height, width)
+        return BackboneOutput(self.last(features.flatten(2).transpose(1, 2), grid), grid, None, ())

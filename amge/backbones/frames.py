@@ -3,7 +3,7 @@
 Shapes: `B` batch, `T H W` grid, `N` patches, `M'` tokens, `C` channels.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -33,6 +33,11 @@ class Frames(Backbone):
         self.reduces = adapter.reduces
         self.out_channels = adapter.out_channels
         self.normed = adapter.normed
+        self.watch = adapter.watch
+
+    def attending(self) -> tuple[nn.Module, Callable[..., Tensor]] | None:
+        """See `Backbone`."""
+        return self.adapter, self.adapter.attention
 
     def encode_frames(self, images: Tensor) -> list[Tensor]:
         """Images `(n, 3, H, W)` to feature maps `(n, C_i, H_i, W_i)`; no image matters to another."""

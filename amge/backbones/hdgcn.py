@@ -120,6 +120,7 @@ class HDGCN(Module):
         super().__init__()
         self.joints, self.persons, self.out_channels = graph.joints, persons, 4 * width
         self.norm = PersonNorm(graph.joints, persons, in_channels)
+        self.watch = self.norm.watch
         levels = levels or graph.levels()
         adjacency = constant(hierarchy, graph.joints, levels)
         joints_of = [[*inner, *outer] for inner, outer in pairwise(levels)]

@@ -3,9 +3,9 @@
 Shapes: `B` batch, `T H W` grid, `N = T * H * W` patches, `M'` class tokens of all banks, `L = M' + N`, `C` channels.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,7 @@ from amge.layers.checkpointing import run
 from amge.layers.drop_path import drop_path
 from amge.layers.exporting import exporting
 from amge.layers.grid import Grid, pool_patches, pooled, to_clip, to_pictures
+from amge.layers.watch import Watch
 
 CPU_ROWS = 2048
 """Rows of a slice of the MLP at inference on a CPU."""
@@ -55,6 +56,7 @@ class MViTBlock(nn.Module):
         hidden = int(setting.dim * mlp_ratio)
         self.stride = setting.stride_q
         self.drop_path = drop_path
+        self.watch: Watch | None = None  # the last block has one
         self.norm1 = nn.LayerNorm(dim, eps=1e-6)
         self.attn = PoolingAttention(dim, setting.dim, setting.num_heads, grid, floor_grid, *setting[2:], **attention)  # type: ignore[arg-type]
         self.shortcut = nn.Linear(dim, setting.dim) if dim != setting.dim else None
@@ -75,6 +77,8 @@ class MViTBlock(nn.Module):
     def forward(self, x: Tensor, grid: Grid) -> tuple[Tensor, Grid]:
         """`(B, M' + N, C)` on a grid to `(B, M' + N', C_out)` on the next one."""
         normed = self.norm1(x)
+        if self.watch is not None:
+            normed = self.watch(normed, grid)
         attended, next_grid = self.attn(normed, grid)
         shortcut = self._pool(x if self.shortcut is None else self.shortcut(normed), grid)
         x = shortcut + drop_path(attended, self.drop_path, self.training)
@@ -163,9 +167,15 @@ class MViT(Backbone):
             dim, grid = setting.dim, pooled(grid, setting.stride_q)
             t, h, w = (size // step for size, step in zip(floor_grid, setting.stride_q, strict=True))
             floor_grid = (t, h, w)
+        self.watch = self.blocks[-1].watch = Watch()  # where the paper looks, see its section D.2
         self.normed = norm
         self.norm = nn.LayerNorm(dim, eps=1e-6) if norm else nn.Identity()
         self.apply(_initialise)
+
+    def attending(self) -> tuple[nn.Module, Callable[..., Tensor]] | None:
+        """See `Backbone`."""
+        block: Any = self.blocks[-1]
+        return block.attn, block.attn.attention
 
     def forward(self, clip: Tensor, tokens: Tensor | None = None) -> BackboneOutput:
         """A clip `(B, 3, T, H, W)` and class tokens `(B, M', embed_dim)`, or None for patches alone.

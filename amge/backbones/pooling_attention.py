@@ -90,6 +90,16 @@ class PoolingAttention(nn.Module):
         key, value = depthwise_pool(F.linear(x, weight_kv, bias_kv), pool_kv, grid, self.stride_kv).chunk(2, dim=-1)
         return query, key, value
 
+    def attention(self, x: Tensor, grid: Grid) -> Tensor:
+        """How much each class token attends to each place, the mean over heads, `(B, M, T', H', W')` on the grid of the
+        keys; arguments as for `forward`."""
+        heads = (self.num_heads, self.head_dim)
+        query, key, _ = (x.unflatten(-1, heads) for x in self._pooled_qkv(x, grid))
+        tokens = x.shape[1] - prod(grid)
+        of_tokens = torch.einsum("bmhd,blhd->bhml", self.norm_q(query[:, :tokens]), self.norm_k(key))
+        weights = (of_tokens * self.head_dim**-0.5).softmax(dim=-1).mean(dim=1)
+        return weights[..., tokens:].unflatten(2, pooled(grid, self.stride_kv))
+
     def forward(self, x: Tensor, grid: Grid) -> tuple[Tensor, Grid]:
         """`(B, M + N, C)` on a grid to `(B, M + N', C_out)` on the query's grid."""
         tokens = x.shape[1] - prod(grid)

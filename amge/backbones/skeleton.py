@@ -66,6 +66,7 @@ class JointMixer(Module):
         self.joints, self.out_channels = joints, channels[-1]
         self.persons: int | None = None
         self.norm = PersonNorm(joints)
+        self.watch = self.norm.watch
         self.layers = Blocks(*(JointMixing(a, b, joints, kernel) for a, b in pairwise((3, *channels))))
 
     def forward(self, skeletons: Tensor) -> Tensor:
@@ -80,7 +81,7 @@ class Skeleton(Encoded):
 
     Args:
         encoder: streams of skeletons `(B, P, T, V, channels(streams))` to features of each person `(B * P, C, T', V)`;
-            states `joints`, `persons` (None for any number) and `out_channels`.
+            states `joints`, `persons` (None for any number), `out_channels`, and perhaps a `watch` that joints pass.
         adapter: the decoder; its only map has the encoder's channels on the grid `(T', V, 1)`. None: no tokens.
         masking: False averages all slots, empty ones as well, as the reference implementations do.
         streams: what the encoder sees, of `amge.backbones.streams.STREAMS`, side by side.
@@ -108,6 +109,7 @@ class Skeleton(Encoded):
             raise ValueError(
                 f"the stream {of_body[0]} needs joints named {', '.join(TRUNK)}; the graph has no {lacking[0]}"
             )
+        self.watch = getattr(encoder, "watch", self.watch)
         self.masking = masking
         self.graph = graph
         self.streams = tuple(streams)

@@ -81,6 +81,7 @@ class STGCN(Module):
         self.joints, self.out_channels = graph.joints, 4 * width
         self.persons: int | None = None
         self.norm = PersonNorm(graph.joints, axes=in_channels)
+        self.watch = self.norm.watch
         adjacency = constant(graph.by_distance)
 
         def block(in_channels: int, channels: int, stride: int, first: bool) -> STGCNBlock:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from amge.layers.checkpointing import Blocks
+from amge.layers.watch import Watch
 
 
 def pointwise(in_channels: int, out_channels: int, stride: int = 1) -> list[nn.Module]:
@@ -109,10 +110,12 @@ class PersonNorm(nn.BatchNorm1d):
     def __init__(self, joints: int, persons: int = 1, axes: int = 3) -> None:
         super().__init__(persons * joints * axes)
         self.persons = persons
+        self.watch = Watch()  # behind graph convolutions each joint knows of all others
 
     def forward(self, skeletons: Tensor) -> Tensor:
         """`(B, P, T, V, axes)` to one person each, `(B * P, axes, T, V)`."""
         samples, persons, frames, joints, axes = skeletons.shape
         x = skeletons.permute(0, 1, 3, 4, 2)  # b p v c t
         x = super().forward(x.reshape(samples * persons // self.persons, -1, frames))
-        return x.reshape(samples * persons, joints, axes, frames).permute(0, 2, 3, 1)
+        x = x.reshape(samples * persons, joints, axes, frames).permute(0, 3, 1, 2)
+        return self.watch(x.flatten(1, 2), (frames, joints, 1)).unflatten(1, (frames, joints)).permute(0, 3, 1, 2)

@@ -16,6 +16,7 @@ import typer
 from amge.cli.calibrate import calibrate
 from amge.cli.convert import convert
 from amge.cli.data import app as data
+from amge.cli.explain import explain
 from amge.cli.predict import predict
 from amge.cli.publish import publish
 from amge.cli.show import info, list_models, skeletons
@@ -56,6 +57,7 @@ def imports(
 
 app.command()(predict)
 app.command()(watch)
+app.command()(explain)
 app.command("list")(list_models)
 app.command()(info)
 app.command()(train)

@@ -94,7 +94,7 @@ def predict(
     ] = False,
 ) -> None:
     """Say which muscle regions each video uses."""
-    model = model or (WITH_POSE if find_spec("mediapipe") else WITHOUT_POSE)
+    model = model or default_model()
     if out:
         with one_line_errors():
             if as_json or as_csv or save or expect or like or repetitions:
@@ -154,6 +154,10 @@ def predict(
             table(result, more)
     if failed:
         raise typer.Exit(2)
+
+
+def default_model() -> str:
+    return WITH_POSE if find_spec("mediapipe") else WITHOUT_POSE
 
 
 def can_be_looked_at(video: str, fps: float | None) -> bool:

@@ -3,6 +3,8 @@
 Shapes: `B` batch, `T H W` clip or grid, `N` patches, `M` tokens of a stream, `C` channels.
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -43,6 +45,12 @@ class LateFusion(Backbone):
         self.reduces = major.reduces if self.told else ()
         self.out_channels = major.out_channels
         self.input_layout = ("B", sum(self.channels), "T", "H", "W")
+        if hasattr(major, "watch"):
+            self.watch = major.watch
+
+    def attending(self) -> tuple[nn.Module, Callable[..., Tensor]] | None:
+        """That of the major stream, see `Backbone`."""
+        return getattr(self.major, "attending", lambda: None)()
 
     def forward(self, clip: Tensor, tokens: Tensor | None = None) -> BackboneOutput:
         """A clip `(B, 6, T, H, W)` and tokens `(B, 2M, token_dim)`: first those of the major stream.

@@ -4,6 +4,7 @@ Shapes: `B` batch, `T H W` clip or grid, `N` patches, `M'` tokens, `C` channels.
 """
 
 import copy
+from collections.abc import Callable
 from typing import Any
 
 from torch import Tensor, nn
@@ -47,6 +48,12 @@ class PatchFusion(Backbone):
         self.embed_dims, self.reduces = backbone.embed_dims, backbone.reduces
         self.normed = getattr(backbone, "normed", False)
         self.input_layout = ("B", 2 * clip_channels(backbone), "T", "H", "W")
+        if hasattr(backbone, "watch"):
+            self.watch = backbone.watch
+
+    def attending(self) -> tuple[nn.Module, Callable[..., Tensor]] | None:
+        """That of the trunk, see `Backbone`."""
+        return getattr(self.backbone, "attending", lambda: None)()
 
     def forward(self, clip: Tensor, tokens: Tensor | None = None) -> BackboneOutput:
         """A clip `(B, 6, T, H, W)` and tokens `(B, M', token_dim)` or None."""

@@ -193,3 +193,14 @@ def test_each_bank_is_read_by_decoders_of_its_own(clip):
 def test_decoders_that_cannot_be_shared_out():
     with pytest.raises(ValueError, match="3 decoders can't be shared out among 2 banks"):
         Decoders([TokenDecoder([8], (1, 2, 2), 8, 1, 1) for _ in range(3)], banks=2)
+
+
+def test_decoders_attend_as_each_of_them_does(clip):
+    backbone = timm_frames("test_efficientnet", **TOY, banks=2, decoders=2).eval()
+    tokens = torch.randn(2, 10, 64)
+    maps = backbone.encode_frames(clip.transpose(1, 2).flatten(0, 1))
+    seen = backbone.adapter.attention(maps, 4, tokens)
+    first, second = (
+        backbone.adapter.decoders[n].attention(maps, 4, tokens[:, :5, 32 * n : 32 * n + 32]) for n in (0, 1)
+    )
+    torch.testing.assert_close(seen[:, :5], (first + second) / 2)
