@@ -2,7 +2,7 @@
 
     amge.build("transm3e-lite", pretrained=True).predict("squat.mp4")  # {"quadriceps": 0.97, ...}, .active, .verdict
 
-Models    build, from_pretrained, list_models, list_pretrained, MuscleModel
+Models    build, from_pretrained, list_models, list_pretrained, MuscleModel, export
 Specs     spec, ModelSpec, assemble, distillation, teacher_spec
 Your own  register, register_model, register_pretrained, Pretrained, TokenBank
 Parts     muscles, backbones, fusion, distill, heads, layers
@@ -23,6 +23,7 @@ _HOMES = {
     "list_models": "zoo",
     "list_pretrained": "hub.published",
     "MuscleModel": "model",
+    "export": "export",
     "spec": "zoo",
     "ModelSpec": "spec",
     "assemble": "assemble",
@@ -76,6 +77,7 @@ if TYPE_CHECKING:
     from amge.assemble import distillation as distillation
     from amge.assemble import teacher_spec as teacher_spec
     from amge.builder import build as build
+    from amge.export import export as export
     from amge.hub.load import from_pretrained as from_pretrained
     from amge.hub.published import Pretrained as Pretrained
     from amge.hub.published import list_pretrained as list_pretrained

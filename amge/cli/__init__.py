@@ -17,6 +17,7 @@ from amge.cli.calibrate import calibrate
 from amge.cli.convert import convert
 from amge.cli.data import app as data
 from amge.cli.explain import explain
+from amge.cli.export import export
 from amge.cli.predict import predict
 from amge.cli.publish import publish
 from amge.cli.show import info, list_models, skeletons
@@ -66,6 +67,7 @@ app.command()(calibrate)
 app.add_typer(data, name="data")
 app.command()(publish)
 app.command()(convert)
+app.command()(export)
 app.command()(skeletons)
 
 
