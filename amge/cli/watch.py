@@ -48,7 +48,7 @@ def watch(
             if not headless:
                 from amge.live.screen import Screen, follow
 
-                screen = Screen(f"amge watch {source}")
+                screen = Screen("amge watch")
             from amge.builder import load
             from amge.devices import usable_device
             from amge.live import Watch

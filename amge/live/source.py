@@ -46,7 +46,7 @@ def open_source(source: str, max_side: int = 640) -> Source:
         name = f"camera {source}"
         return Source(name, _stream(name, *_camera(source), max_side), True)
     if re.match(r"\w+://", source):
-        name = re.sub(r"//[^/@]*@", "//", source)
+        name = re.sub(r"//[^/]*@", "//", source)
         return Source(name, _stream(name, source, None, [_WHOLE], max_side), True)
     return Source(source, read_frames(source, 30.0, max_side), False)
 

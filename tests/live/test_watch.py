@@ -9,7 +9,7 @@ import amge
 from amge.cli import app
 from amge.errors import VideoError
 from amge.live import Watch
-from amge.live.source import Source, open_source
+from amge.live.source import Source
 from amge.video.frames import from_array
 from amge.video.write import write_video
 
@@ -178,27 +178,3 @@ def test_command_without_a_display_says_what_would_work(file, monkeypatch):
     done = run(file)
     assert done.exit_code == 2
     assert done.stderr == "error: no window can be opened (no display name); --headless prints JSON lines\n"
-
-
-@pytest.mark.parametrize(
-    ("there", "said"),
-    [
-        ("nowhere.mp4", "nowhere.mp4: no such file or folder"),
-        ("97", "camera 97 can't be opened"),
-        ("tcp://me:secret@127.0.0.1:9/", "tcp://127.0.0.1:9/ can't be opened"),
-    ],
-)
-def test_what_can_not_be_opened_is_named_without_passwords(there, said):
-    with pytest.raises(VideoError, match=said) as caught:
-        next(iter(open_source(there).frames))
-    assert "secret" not in str(caught.value)
-
-
-def test_frames_of_a_stream_come_with_their_times(file):
-    frames = open_source(f"file://{file}", max_side=32).frames
-    seen = []
-    with pytest.raises(VideoError, match=r"is lost after 3.0 s \(it ended\)"):
-        for shown in frames:
-            seen.append((shown.time, shown.image().shape))
-    assert len(seen) == 3 * FPS
-    assert seen[1] == (pytest.approx(0.1), (24, 32, 3))
