@@ -96,11 +96,12 @@ def endured(model: MuscleModel, video: np.ndarray, arguments: argparse.Namespace
         for _ in watching:
             if not watching.results % 20:
                 samples.append(rss())
-    fifth = len(samples) // 5
+    tenths = np.array_split(samples, 10)
     return {
         **watching.summary(),
         "hours": arguments.hours,
-        "rss_mib": {"first_fifth": min(samples[:fifth]), "last_fifth": min(samples[-fifth:]), "most": max(samples)},
+        "rss_mib_least_of_each_tenth": [int(tenth.min()) for tenth in tenths],
+        "rss_mib_most": max(samples),
     }
 
 
