@@ -1,4 +1,4 @@
-"""What every named model does alike, by the registry: each at the size for tests, the baselines also with tokens."""
+"""What every named model does alike, by the registry: each at the size for tests, some baselines also with tokens."""
 
 import copy
 from functools import cache
@@ -9,18 +9,24 @@ import torch
 import amge
 from amge.muscles import REGION_IDS
 from amge.skeleton.sequence import normalise
-from amge.zoo import STATISTICAL, TINY_BASELINES
+from amge.zoo import STATISTICAL
 
 ADAPTER = {"dim": 16, "depth": 2, "num_heads": 2}
+WITH_TOKENS = ("slowfast-tiny", "videoswin-tiny", "st-gcn-tiny")
+"""One of each kind of baseline; `backbones/test_encoded.py` gives tokens to them all."""
 NAMES = [
     *(name for name in amge.list_models() if "tiny" in name),
     *STATISTICAL,
     "transm3e-lite",
-    *(f"{name}+tokens" for name in TINY_BASELINES),
+    *(f"{name}+tokens" for name in WITH_TOKENS),
 ]
-TRACED_ALWAYS = ("random", "st-gcn-tiny", "transm3e-lite", "transm3e-tiny", "videoswin-tiny+tokens")
-TRACED = [pytest.param(name, marks=() if name in TRACED_ALWAYS else pytest.mark.slow) for name in NAMES]
-"""Tracing takes seconds a model: one of each kind of network always, the others with the slow tests."""
+TRACED = (
+    *("random", "all-ones", "transm3e-lite", "transm3e-tiny", "two-stream-tiny", "mvitv2-tiny"),
+    *("i3d-tiny", "slowfast-tiny", "videoswin-tiny+tokens", "st-gcn-tiny", "ctr-gcn-tiny", "hd-gcn-tiny"),
+)
+"""Tracing takes seconds a model. Each block, head, fusion and decoder of the others is in one of these."""
+THREE_LEVELS = ((0,), (1, 2, 5, 6), (3, 4, 7, 8, 11, 12, 9, 10, 13, 14, 15, 16))
+"""Of HD-GCN, for half the modules."""
 SKELETON = [name for name in NAMES if "gcn" in name]
 IDLE = (
     "blocks.3.attn.pool_q",
@@ -36,13 +42,20 @@ IDLE = (
 
 @pytest.fixture(scope="module")
 def built(tiny_spec):
-    """Models by name, each built once, for tests to take copies of."""
-    return cache(lambda name: build(name, tiny_spec))
+    """Models by name, each built once, in eval mode."""
+    return cache(lambda name: build(name, tiny_spec).eval())
 
 
 @pytest.fixture(params=NAMES)
 def model(request, built):
-    return copy.deepcopy(built(request.param))
+    """A model in eval mode, the same for all tests, so that they leave it as it is."""
+    return built(request.param)
+
+
+@pytest.fixture(params=NAMES)
+def own(request, built):
+    """A copy in train mode, for a test that changes it."""
+    return copy.deepcopy(built(request.param)).train()
 
 
 def build(name, tiny_spec):
@@ -51,6 +64,8 @@ def build(name, tiny_spec):
         pytest.importorskip("pytorchvideo")
     if name == "transm3e-lite":
         return amge.assemble(tiny_spec)
+    if name == "hd-gcn-tiny":
+        return amge.build(name, backbone_args={**amge.spec(name).backbone_args, "levels": THREE_LEVELS})
     name, *tokens = name.split("+")
     if not tokens:
         return amge.build(name)
@@ -78,7 +93,7 @@ class TestEveryModel:
         assert features.patches.shape[2] == model.backbone.out_channels
         assert features.patches.shape[1] == features.grid[0] * features.grid[1] * features.grid[2]
         assert all(len(blocks) == len(model.embed_dims) for blocks in features.block_tokens.values())
-        assert guess(model.eval(), clip).shape == (2, 20)
+        assert guess(model, clip).shape == (2, 20)
         assert guess(model, model.input_spec.example(3)).shape == (3, 20)
         decayless = model.no_weight_decay()
         assert decayless <= {name for name, _ in model.named_parameters()}
@@ -86,25 +101,24 @@ class TestEveryModel:
         tables = ("position_time", "position_space", "rel_pos.h", "relative_position_bias_table")
         assert {n for n, _ in model.named_parameters() if n.endswith(tables)} <= decayless
 
-    def test_reset_head(self, model):
-        if isinstance(model.head, amge.heads.LookUp):
+    def test_reset_head(self, own):
+        if isinstance(own.head, amge.heads.LookUp):
             pytest.skip("its regions are those of its table")
-        kept = {name: p.clone() for name, p in model.backbone.named_parameters()}
-        model.reset_head(3, ("arms", "legs", "trunk"))
-        assert guess(model, example(model)).shape == (2, 3) and model.spec.labels == ("arms", "legs", "trunk")
-        assert all(torch.equal(p, kept[name]) for name, p in model.backbone.named_parameters())
+        kept = {name: p.clone() for name, p in own.backbone.named_parameters()}
+        own.reset_head(3, ("arms", "legs", "trunk"))
+        assert guess(own, example(own)).shape == (2, 3) and own.spec.labels == ("arms", "legs", "trunk")
+        assert all(torch.equal(p, kept[name]) for name, p in own.backbone.named_parameters())
 
-    def test_gradients_everywhere(self, model, monkeypatch):
+    def test_gradients_everywhere(self, own, monkeypatch):
         for module in ("amge.backbones.mvit", "amge.fusion.mctf"):
             monkeypatch.setattr(f"{module}.drop_path", lambda branch, *_: branch)
-        if not list(model.parameters()):
+        if not list(own.parameters()):
             return
-        model(example(model)).square().sum().backward()
-        without = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()]
+        own(example(own)).square().sum().backward()
+        without = [name for name, p in own.named_parameters() if p.grad is None or not p.grad.any()]
         assert [name for name in without if not any(part in name for part in IDLE)] == []
 
     def test_the_same_twice_in_eval_mode(self, model):
-        model.eval()
         clip = example(model)
         kept = clip.clone()
         assert torch.equal(guess(model, clip), guess(model, clip)) and torch.equal(clip, kept)
@@ -122,50 +136,41 @@ class TestEveryModel:
     def test_a_batch_is_its_samples(self, model):
         if model.spec.arch == "random":
             return
-        model.eval()
         clips = example(model, 3)
         with torch.no_grad():
             apart = torch.cat([model(clip[None]) for clip in clips])
             torch.testing.assert_close(model(clips), apart, atol=1e-4, rtol=1e-4)
 
-    def test_saves_and_loads_to_the_bit(self, model, tmp_path):
-        model.eval()
-        again = amge.from_pretrained(model.save_pretrained(tmp_path))
-        assert again.spec == model.spec and not again.training
-        assert torch.equal(guess(again, example(model)), guess(model, example(model)))
-
-    def test_bfloat16(self, model):
-        clip = example(model)
-        expected = guess(model.eval(), clip)
-        logits = guess(model.bfloat16(), clip.bfloat16())
+    def test_bfloat16(self, own):
+        clip = example(own)
+        expected = guess(own.eval(), clip)
+        logits = guess(own.bfloat16(), clip.bfloat16())
         assert logits.dtype == torch.bfloat16 and logits.isfinite().all()
-        if model.spec.arch != "random":
+        if own.spec.arch != "random":
             apart = (logits.float() - expected).norm() / expected.norm()
             assert apart < 0.15
 
     def test_other_lengths_and_sizes(self, model):
-        model.eval()
         assert guess(model, example(model, T=12, H=96, W=72)).isfinite().all()
 
-    def test_checkpointing_changes_no_gradient(self, model):
-        if not any(hasattr(part, "grad_checkpointing") for part in model.modules()):
+    def test_checkpointing_changes_no_gradient(self, own):
+        if not any(hasattr(part, "grad_checkpointing") for part in own.modules()):
             with pytest.raises(ValueError, match="no blocks that could be computed again"):
-                model.set_grad_checkpointing()
+                own.set_grad_checkpointing()
             return
         gradients = []
         for enable in (False, True):
-            model.set_grad_checkpointing(enable)
-            model.zero_grad(set_to_none=True)
+            own.set_grad_checkpointing(enable)
+            own.zero_grad(set_to_none=True)
             torch.manual_seed(2)
-            model.train()(example(model)).square().sum().backward()
-            gradients.append({name: p.grad for name, p in model.named_parameters()})
+            own.train()(example(own)).square().sum().backward()
+            gradients.append({name: p.grad for name, p in own.named_parameters()})
         for name, gradient in gradients[0].items():
             torch.testing.assert_close(gradients[1][name], gradient, atol=1e-4, rtol=1e-3)
 
     @pytest.mark.slow
     @pytest.mark.parametrize("model", TRACED, indirect=True)
     def test_exports_for_any_batch(self, model):
-        model.eval()
         shapes = {0: torch.export.Dim("batch", min=1, max=64)}
         program = torch.export.export(model, (example(model, 2),), dynamic_shapes=(shapes,), strict=False).module()
         assert not [key for key in program.state_dict() if "teacher" in key or "sender" in key]
@@ -177,7 +182,6 @@ class TestEveryModel:
     @pytest.mark.parametrize("model", TRACED, indirect=True)
     def test_compiles_in_one_piece(self, model):
         torch._dynamo.reset()
-        model.eval()
         clip = example(model)
         compiled = torch.compile(model, fullgraph=True, backend="eager")
         with torch.no_grad():
@@ -187,7 +191,7 @@ class TestEveryModel:
 @pytest.mark.parametrize("name", SKELETON)
 class TestEverySkeletonModel:
     def test_missing_joints_and_frames(self, name, built):
-        model = copy.deepcopy(built(name)).eval()
+        model = built(name)
         skeletons = example(model)
         holes = skeletons.clone()
         holes[:, :, 3] = 0
@@ -198,6 +202,5 @@ class TestEverySkeletonModel:
         assert set(model.predict(person)) == set(REGION_IDS)
 
     def test_zero_persons(self, name, built):
-        for training in (False, True):
-            model = copy.deepcopy(built(name)).train(training)
+        for model in (built(name), copy.deepcopy(built(name)).train()):
             assert model(torch.zeros_like(example(model))).isfinite().all()
