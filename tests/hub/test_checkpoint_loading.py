@@ -11,6 +11,7 @@ import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -32,14 +33,21 @@ def clip(seed=0, dtype=torch.float32):
     return torch.randn(2, 3, 4, 64, 64, generator=torch.Generator().manual_seed(seed)).to(dtype)
 
 
-@pytest.fixture
-def folder(tiny_model, tmp_path):
-    return tiny_model.save_pretrained(tmp_path / "checkpoint")
+@pytest.fixture(scope="module")
+def saved(first_tiny_model, tmp_path_factory):
+    """The model in one file and in several."""
+    place = tmp_path_factory.mktemp("saved")
+    return {size: first_tiny_model.save_pretrained(place / str(size), max_shard_size=size) for size in ("5GB", 200_000)}
 
 
 @pytest.fixture
-def sharded(tiny_model, tmp_path):
-    return tiny_model.save_pretrained(tmp_path / "sharded", max_shard_size=200_000)
+def folder(saved, tmp_path):
+    return Path(shutil.copytree(saved["5GB"], tmp_path / "checkpoint"))
+
+
+@pytest.fixture
+def sharded(saved, tmp_path):
+    return Path(shutil.copytree(saved[200_000], tmp_path / "sharded"))
 
 
 def names(folder):
@@ -53,7 +61,7 @@ def equal(one, other):
 # Type and place
 
 
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
 def test_a_type_to_load(tiny_model, folder, dtype):
     model = amge.from_pretrained(folder, dtype=dtype)
     expected = tiny_model.to(dtype)
@@ -214,13 +222,13 @@ def test_several_threads_load_while_another_builds(tiny_model, folder):
     other.start()
     try:
         with ThreadPoolExecutor(4) as pool:
-            models = list(pool.map(lambda _: amge.from_pretrained(folder), range(12)))
+            models = list(pool.map(lambda _: amge.from_pretrained(folder), range(6)))
     finally:
         done.set()
         other.join()
     assert all(equal(tiny_model, model) for model in models)
     assert plain and not any(value.is_meta for part in plain for value in [*part.parameters(), *part.buffers()])
-    assert len({value.data_ptr() for model in models for value in model.parameters()}) == 12 * len(
+    assert len({value.data_ptr() for model in models for value in model.parameters()}) == 6 * len(
         list(tiny_model.parameters())
     )
 
@@ -302,6 +310,7 @@ print((max(peak, status("RssAnon")) - before) / weights, weights)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_loading_takes_the_memory_of_one_copy(tmp_path):
     model = amge.build("transm3e-tiny", backbone_args={"embed_dim": 104, "depth": 10, "double_at": (1, 3, 8)})
@@ -332,7 +341,7 @@ def test_a_single_file_goes_before_an_index(tiny_model, folder, sharded):
     assert amge.from_pretrained(sharded).bank.tokens["main"].unique().tolist() == [7]
 
 
-@pytest.mark.parametrize("sizes", [(200_000, "5GB"), ("5GB", 200_000), (200_000, 400_000), (400_000, 200_000)])
+@pytest.mark.parametrize("sizes", [(200_000, "5GB"), ("5GB", 200_000), (200_000, 400_000)])
 def test_saving_over_a_checkpoint_leaves_nothing_of_it(tiny_model, tmp_path, sizes):
     tiny_model.save_pretrained(tmp_path / "one", max_shard_size=sizes[0])
     tiny_model.bank.tokens["main"].data.fill_(7)
@@ -368,7 +377,7 @@ def stamp(model, threshold, token):
     return model
 
 
-@pytest.mark.parametrize("sizes", [("5GB", "5GB"), (400_000, "5GB"), ("5GB", 400_000), (400_000, 200_000)])
+@pytest.mark.parametrize("sizes", [(400_000, "5GB"), ("5GB", 400_000), (400_000, 200_000)])
 def test_a_crash_never_leaves_a_mixture(tiny_model, tmp_path, monkeypatch, sizes):
     seen = []
     for call in range(1, 30):
