@@ -1,4 +1,4 @@
-"""What the kernels of `amge.layers.depthwise_pooling` take of a GPU, compiled without one, as a table.
+"""What the kernels of a pooling attention take of a GPU, compiled without one, as a table.
 
 python benchmarks/pooling_resources.py --capability 80 90
 
@@ -9,6 +9,7 @@ bytes of shared memory, and instructions. The 65,536 registers of a processor ho
 import argparse
 import re
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,13 +18,17 @@ from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
 import torch
 import triton
 from triton.backends.compiler import GPUTarget
 from triton.runtime import driver
 from triton.runtime.jit import JITFunction
 
-from amge.layers import depthwise_pooling_triton as kernels
+from amge.backbones import query_extension_triton as extension
+from amge.layers import depthwise_pooling_triton as convolutions
+from amge.layers import head_pooling_triton as with_norms
 from amge.layers.grid import Grid, pooled
 
 POOLINGS = [((8, 56, 56), 1, 1), ((8, 56, 56), 2, 2), ((8, 56, 56), 4, 2), ((8, 56, 56), 8, 1)]
@@ -52,15 +57,23 @@ def compiled(capability: int) -> Iterator[list[Any]]:
 
 
 def launch(grid: Grid, stride: Grid, heads: int, dtype: torch.dtype) -> None:
-    """The three kernels of the pooling of queries that lie beside keys and values."""
+    """The kernels of the pooling of queries that lie beside keys and values, alone and with norms and extension."""
     small, channels = pooled(grid, stride), 96 * heads
     size, small_size = (t * h * w for t, h, w in (grid, small))
     x = torch.empty(BATCH, TOKENS + size, 3 * channels, dtype=dtype)[..., :channels]
-    y = torch.empty(BATCH, TOKENS + small_size, channels, dtype=dtype)
-    weight = torch.empty(96, 1, 3, 3, 3)
-    kernels.forward(x, weight, y, grid, small, stride)
-    kernels.token_gradient(y, weight, torch.empty(x.shape, dtype=dtype), grid, small, stride)
-    kernels.weight_gradient(x, y, weight, grid, small, stride)
+    dx, y = torch.empty(x.shape, dtype=dtype), torch.empty(BATCH, TOKENS + small_size, channels, dtype=dtype)
+    taps, scales = torch.empty(27, 96, dtype=dtype), torch.empty(2, 96, dtype=dtype)
+    sizes = ((3, 3, 3), grid, small, stride)
+    convolutions.forward(x, taps, y, 1, *sizes)
+    convolutions.token_gradient(y, taps, dx, 1, *sizes)
+    convolutions.weight_gradient(x, y, taps, 1, *sizes)
+    by_head = y.unflatten(-1, (heads, 96))
+    with_norms.forward(x, taps, scales, None, [by_head], 1e-6, *sizes)
+    with_norms.norm_gradient(x, taps, scales, [by_head], 1e-6, *sizes)
+    terms, offsets = torch.empty(*by_head.shape[:3], 240, dtype=dtype), [torch.empty(8, 8, dtype=torch.long)] * 3
+    extended = torch.empty(*by_head.shape[:3], 120, dtype=dtype)
+    extension.forward(by_head, terms, offsets, [15, 111, 111], 10.0, extended)
+    extension.term_gradient(extended[..., 96:], offsets, [15, 111, 111], 10.0, terms)
 
 
 def resources(kernel: Any) -> list[int]:
@@ -78,18 +91,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--capability", type=int, nargs="+", default=[80, 90])
     parser.add_argument("--dtype", nargs="+", default=["bfloat16", "float32"])
+    parser.add_argument("--stride", type=int, nargs="+", default=[stride for _, stride, _ in POOLINGS])
     options = parser.parse_args()
-    print(f"{'sm':3} {'type':9} {'grid':10} {'stride':6} {'kernel':17} registers spilled shared instructions")
+    print(f"{'sm':3} {'type':9} {'grid':10} {'stride':6} {'kernel':24} registers spilled shared instructions")
     for capability in options.capability:
         for dtype in options.dtype:
-            for grid, stride, heads in POOLINGS:
+            for grid, stride, heads in (pooling for pooling in POOLINGS if pooling[1] in options.stride):
                 with compiled(capability) as made:
                     launch(grid, (1, stride, stride), heads, getattr(torch, dtype))
                 for kernel in made:
                     about = f"{capability:3} {dtype:9} {'x'.join(map(str, grid)):10} {stride:6}"
                     registers, spilled, shared, instructions = resources(kernel)
-                    name = kernel.metadata.name.strip("_")
-                    print(f"{about} {name:17} {registers:9} {spilled:7} {shared:6} {instructions:12}")
+                    file = Path(kernel.src.fn.fn.__code__.co_filename).stem.removesuffix("_triton")
+                    name = f"{file.split('_')[0]} {kernel.metadata.name.strip('_')}"
+                    print(f"{about} {name:24} {registers:9} {spilled:7} {shared:6} {instructions:12}")
 
 
 if __name__ == "__main__":

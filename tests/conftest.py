@@ -31,6 +31,17 @@ def no_detector(request, monkeypatch):
 
 
 @pytest.fixture
+def kernels(monkeypatch):
+    """Triton's kernels run where the test does, in Triton's interpreter where there is no GPU."""
+    triton = pytest.importorskip("triton", reason="the kernels need Triton")
+    here = "cuda" if torch.cuda.is_available() else "cpu"
+    old = tuple(map(int, triton.__version__.split(".")[:2])) < (3, 4)
+    if here == "cpu" and old and np.lib.NumpyVersion(np.__version__) >= "2.4.0":
+        pytest.skip("this Triton's interpreter is older than this NumPy")
+    monkeypatch.setattr("amge.layers.depthwise_pooling.DEVICES", (here,))
+
+
+@pytest.fixture
 def registry():
     """Names that a test registers are forgotten after it."""
     with ExitStack() as stack:

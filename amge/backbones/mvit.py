@@ -15,9 +15,10 @@ from amge.backbones.contract import Backbone, BackboneOutput
 from amge.backbones.patch_embedding import PatchEmbedding
 from amge.backbones.pooling_attention import PoolingAttention
 from amge.layers.checkpointing import run
-from amge.layers.drop_path import drop_path
+from amge.layers.drop_path import add_path
 from amge.layers.exporting import exporting
 from amge.layers.grid import Grid, pool_patches, pooled, to_clip, to_pictures
+from amge.layers.recomputing import linear, normed_linear
 from amge.layers.watch import Watch
 
 CPU_ROWS = 2048
@@ -76,15 +77,19 @@ class MViTBlock(nn.Module):
 
     def forward(self, x: Tensor, grid: Grid) -> tuple[Tensor, Grid]:
         """`(B, M' + N, C)` on a grid to `(B, M' + N', C_out)` on the next one."""
-        normed = self.norm1(x)
-        if self.watch is not None:
-            normed = self.watch(normed, grid)
-        attended, next_grid = self.attn(normed, grid)
-        shortcut = self._pool(x if self.shortcut is None else self.shortcut(normed), grid)
-        x = shortcut + drop_path(attended, self.drop_path, self.training)
+        if self.shortcut is None and self.watch is None:
+            attended, next_grid = self.attn(x, grid, self.norm1)
+        else:
+            normed = self.norm1(x)
+            if self.watch is not None:
+                normed = self.watch(normed, grid)
+            attended, next_grid = self.attn(normed, grid)
+            x = x if self.shortcut is None else self.shortcut(normed)
+        x = add_path(self._pool(x, grid), attended, self.drop_path, self.training)
         whole = self.training or torch.is_grad_enabled() or torch.compiler.is_compiling()
         if whole or x.device.type != "cpu":
-            return x + drop_path(self.mlp(self.norm2(x)), self.drop_path, self.training), next_grid
+            hidden = normed_linear(self.mlp[0], self.norm2, x)
+            return add_path(x, linear(self.mlp[2], self.mlp[1], hidden), self.drop_path, self.training), next_grid
         x = x.contiguous()
         for rows in x.view(-1, x.shape[-1]).split(CPU_ROWS):  # the hidden layer of a slice stays in the cache
             rows += self.mlp(self.norm2(rows))

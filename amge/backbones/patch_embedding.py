@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from amge.layers.exporting import exporting
-from amge.layers.grid import Grid
+from amge.layers.grid import Grid, pooled
+from amge.layers.recomputing import product
 
 
 class PatchEmbedding(nn.Conv3d):
@@ -52,10 +53,14 @@ class PatchEmbedding(nn.Conv3d):
         if torch.is_autocast_enabled(clip.device.type):
             clip = clip.to(torch.get_autocast_dtype(clip.device.type))
         more = -self.kernel_size[2] % 8
+        sizes = [*self.kernel_size[:2], self.kernel_size[2] + more]
         t, h, w = (size // 2 for size in self.kernel_size)
-        windows = F.pad(clip, (w, w + more, h, h, t, t))
-        for axis, size in enumerate((*self.kernel_size[:2], self.kernel_size[2] + more)):
-            windows = windows.unfold(2 + axis, size, self.stride[axis])
-        grid = windows.shape[2:5]
-        rows = windows.permute(0, 2, 3, 4, 1, 5, 6, 7).flatten(4).flatten(1, 3)
-        return F.linear(rows, F.pad(self.weight, (0, more)).flatten(1), self.bias), grid  # type: ignore[return-value]
+
+        def windows(clip: Tensor) -> Tensor:
+            clip = F.pad(clip, (w, w + more, h, h, t, t))
+            for axis, size in enumerate(sizes):
+                clip = clip.unfold(2 + axis, size, self.stride[axis])
+            return clip.permute(0, 2, 3, 4, 1, 5, 6, 7).flatten(4).flatten(1, 3)
+
+        patches = product(windows, F.pad(self.weight, (0, more)).flatten(1), self.bias, clip)
+        return patches, pooled(clip.shape[2:], self.stride)  # type: ignore[arg-type]

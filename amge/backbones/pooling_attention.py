@@ -11,8 +11,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from amge.backbones.relative_position import RelativePosition
-from amge.layers.depthwise_pooling import depthwise_pool, has_kernels
+from amge.layers.depthwise_pooling import depthwise_pool
 from amge.layers.grid import Grid, pooled
+from amge.layers.head_pooling import has_head_kernels, pool_heads
+from amge.layers.recomputing import linear, normed_linear
 
 
 class PoolingAttention(nn.Module):
@@ -22,8 +24,8 @@ class PoolingAttention(nn.Module):
     residual query. Layer norms run over the channels of a head.
 
     Every linear layer and convolution keeps the channels innermost, so that the heads are one depthwise convolution on
-    a channels-last clip, key and value another (or one each, where these have kernels of their own), and nothing is
-    copied between layouts.
+    a channels-last clip, key and value another, and nothing is copied between layouts. On a GPU all three have kernels
+    of their own, with their layer norms.
 
     Args:
         dim: channels that come in.
@@ -75,13 +77,6 @@ class PoolingAttention(nn.Module):
     def _pooled_qkv(self, x: Tensor, grid: Grid) -> tuple[Tensor, Tensor, Tensor]:
         """Pooled query `(B, M + N_q, C_out)`, key and value `(B, M + N_kv, C_out)` of `(B, M + N, C)`."""
         pool_q, pool_k, pool_v = self.pool_q.weight, self.pool_k.weight, self.pool_v.weight
-        if has_kernels(x):  # they read slices of one projection
-            query, key, value = self.qkv(x).chunk(3, dim=-1)
-            return (
-                depthwise_pool(query, pool_q, grid, self.stride_q),
-                depthwise_pool(key, pool_k, grid, self.stride_kv),
-                depthwise_pool(value, pool_v, grid, self.stride_kv),
-            )
         width = self.qkv.out_features // 3
         weight_q, weight_kv = self.qkv.weight.split([width, 2 * width])
         bias_q, bias_kv = (None, None) if self.qkv.bias is None else self.qkv.bias.split([width, 2 * width])
@@ -100,23 +95,37 @@ class PoolingAttention(nn.Module):
         weights = (of_tokens * self.head_dim**-0.5).softmax(dim=-1).mean(dim=1)
         return weights[..., tokens:].unflatten(2, pooled(grid, self.stride_kv))
 
-    def forward(self, x: Tensor, grid: Grid) -> tuple[Tensor, Grid]:
-        """`(B, M + N, C)` on a grid to `(B, M + N', C_out)` on the query's grid."""
-        tokens = x.shape[1] - prod(grid)
-        heads = (self.num_heads, self.head_dim)
-        query, key, value = (x.unflatten(-1, heads) for x in self._pooled_qkv(x, grid))
+    def _extended_qkv(
+        self, x: Tensor, norm: nn.LayerNorm | None, grid: Grid, scale: float
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Pooled and normalised query `(B, M + N_q, h, d)`, and it, key and value extended to `d + E` channels."""
+        grid_q, grid_kv = pooled(grid, self.stride_q), pooled(grid, self.stride_kv)
+        if has_head_kernels(x, self.head_dim):
+            pools, norms = (self.pool_q, self.pool_k, self.pool_v), (self.norm_q, self.norm_k, self.norm_v)
+            qkv = self.qkv(x) if norm is None else normed_linear(self.qkv, norm, x)
+            marks = self.rel_pos.key_rows(grid_q, grid_kv)
+            query, key, value = pool_heads(qkv, pools, norms, marks, grid, self.stride_q, self.stride_kv)
+            return query, self.rel_pos.extend_query(query, grid_q, grid_kv, scale), key, value
+        x = x if norm is None else norm(x)
+        query, key, value = (x.unflatten(-1, (self.num_heads, self.head_dim)) for x in self._pooled_qkv(x, grid))
         query, key, value = self.norm_q(query), self.norm_k(key), self.norm_v(value)
-
-        grid_q, grid_kv, scale = pooled(grid, self.stride_q), pooled(grid, self.stride_kv), self.head_dim**-0.5
         long_query, long_key = self.rel_pos(query, key, grid_q, grid_kv, scale)
-        long_value = F.pad(value, (0, long_key.shape[-1] - value.shape[-1]))  # kernels want one width for all three
+        return query, long_query, long_key, F.pad(value, (0, long_key.shape[-1] - value.shape[-1]))
+
+    def forward(self, x: Tensor, grid: Grid, norm: nn.LayerNorm | None = None) -> tuple[Tensor, Grid]:
+        """`(B, M + N, C)` on a grid, behind `norm`, to `(B, M + N', C_out)` on the query's grid."""
+        tokens = x.shape[1] - prod(grid)
+        grid_q, scale = pooled(grid, self.stride_q), self.head_dim**-0.5
+        query, long_query, long_key, long_value = self._extended_qkv(x, norm, grid, scale)  # kernels want one width
         out = F.scaled_dot_product_attention(
             long_query.transpose(1, 2), long_key.transpose(1, 2), long_value.transpose(1, 2), scale=scale
         )
         out = out.transpose(1, 2)[..., : self.head_dim]
-        if tokens and not self.residual_tokens:
+
+        def add(out: Tensor, query: Tensor) -> Tensor:
+            if not tokens or self.residual_tokens:
+                return (out + query).flatten(2)
             is_patch = F.pad(query.new_ones(prod(grid_q), 1, 1), (0, 0, 0, 0, tokens, 0))
-            out = torch.addcmul(out, query, is_patch)
-        else:
-            out = out + query
-        return self.proj(out.flatten(2)), grid_q
+            return torch.addcmul(out, query, is_patch).flatten(2)
+
+        return linear(self.proj, add, out, query), grid_q

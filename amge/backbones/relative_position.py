@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from amge.backbones.query_extension import extend_query
 from amge.layers.constant import constant
 from amge.layers.grid import Grid
 
@@ -106,6 +107,23 @@ class RelativePosition(nn.Module):
         ]
         bias = torch.cat(terms, dim=-1).flatten(1, 3) / scale
         bias = F.pad(bias, (0, extension - bias.shape[-1], 0, 0, tokens, 0))
-        rows = self.keys if native else one_hot(key_grid, extension).to(key.device)
+        rows = self.key_rows(query_grid, key_grid)
         rows = F.pad(rows.to(key.dtype), (0, 0, tokens, 0))[None, :, None].expand(*key.shape[:3], -1)
         return torch.cat([query, bias.to(query.dtype)], dim=-1), torch.cat([key, rows], dim=-1)
+
+    def key_rows(self, query_grid: Grid, key_grid: Grid) -> Tensor:
+        """What the patches of keys are extended by: `(N_k, E)`."""
+        native = (query_grid, key_grid) == self.native
+        return self.keys if native else one_hot(key_grid, self.extension(key_grid)).to(self.keys.device)
+
+    def extend_query(self, query: Tensor, query_grid: Grid, key_grid: Grid, scale: float) -> Tensor:
+        """Extend queries as `forward` does, by kernels for GPUs: one product with all rows of the tables."""
+        native = (query_grid, key_grid) == self.native
+        tables, picked = [], []
+        for name, size, keys in zip(AXES, query_grid, key_grid, strict=True):
+            tables.append(resize_table(getattr(self, name), 2 * max(size, keys) - 1))
+            picked.append(getattr(self, f"offsets_{name}") if native else offsets(size, keys).to(query.device))
+        sizes = [len(table) for table in tables]
+        rest = query.new_zeros(-sum(sizes) % MULTIPLE, self.dim, dtype=tables[0].dtype)
+        terms = F.linear(query, torch.cat([*tables, rest]))
+        return extend_query(query, terms, picked, sizes, 1 / scale, self.extension(key_grid))

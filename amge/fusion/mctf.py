@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from amge.errors import one_of
 from amge.fusion.shapes import same_shape
-from amge.layers.drop_path import drop_path
+from amge.layers.drop_path import add_path
 from amge.layers.module import Module
 
 FORMS = ("paper", "official")
@@ -156,4 +156,4 @@ class MCTF(Module):
             raise ValueError(f"this MCTF has norms for {self.num_tokens} tokens, got {main.shape[1]}")
         average = (main + receiver) / 2
         fused = average + self.attention(self.norm_main(main), self.norm_receiver(receiver))
-        return average + drop_path(self.mlp(self.norm(fused)), self.drop_path, self.training)
+        return add_path(average, self.mlp(self.norm(fused)), self.drop_path, self.training)

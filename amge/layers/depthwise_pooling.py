@@ -93,10 +93,10 @@ def _convolve_on_gpu(clip: Tensor, weight: Tensor, stride: Grid) -> Tensor:
     return total[:, :, :: stride[0]]  # type: ignore[index]
 
 
-def _grids(grid: Sequence[int], stride: Sequence[int]) -> tuple[Grid, Grid, Grid]:
-    """The grid, the pooled grid and the stride."""
-    (t, h, w), (st, sh, sw) = grid, stride
-    return (t, h, w), pooled((t, h, w), (st, sh, sw)), (st, sh, sw)
+def _sizes(weight: Tensor, grid: Sequence[int], stride: Sequence[int]) -> tuple[int, Grid, Grid, Grid, Grid]:
+    """One part, its kernel, the grid, the pooled grid and the stride."""
+    (t, h, w), (st, sh, sw), (kt, kh, kw) = grid, stride, weight.shape[2:]
+    return 1, (kt, kh, kw), (t, h, w), pooled((t, h, w), (st, sh, sw)), (st, sh, sw)
 
 
 def _dense(x: Tensor) -> Tensor:
@@ -109,13 +109,13 @@ def _pool(x: Tensor, weight: Tensor, grid: Sequence[int], stride: Sequence[int])
 
     y = _pool_shape(x, weight, grid, stride)
     with torch.cuda.device_of(x):  # Triton launches on the current device
-        kernels.forward(_dense(x), weight, y, *_grids(grid, stride))
+        kernels.forward(_dense(x), kernels.pack(weight), y, *_sizes(weight, grid, stride))
     return y
 
 
 @_pool.register_fake
 def _pool_shape(x: Tensor, weight: Tensor, grid: Sequence[int], stride: Sequence[int]) -> Tensor:
-    length = x.shape[1] - prod(grid) + prod(_grids(grid, stride)[1])
+    length = x.shape[1] - prod(grid) + prod(_sizes(weight, grid, stride)[3])
     return x.new_empty(x.shape[0], length, x.shape[2])
 
 
@@ -127,8 +127,10 @@ def _gradients(
 
     dy, dx = dy.contiguous(), x.new_empty(x.shape)
     with torch.cuda.device_of(x):
-        kernels.token_gradient(dy, weight, dx, *_grids(grid, stride))
-        return dx, kernels.weight_gradient(_dense(x), dy, weight, *_grids(grid, stride))
+        taps, sizes = kernels.pack(weight), _sizes(weight, grid, stride)
+        kernels.token_gradient(dy, taps, dx, *sizes)
+        slopes = kernels.weight_gradient(_dense(x), dy, taps, *sizes)
+    return dx, slopes.t().reshape(weight.shape).to(weight.dtype)
 
 
 @_gradients.register_fake

@@ -1,7 +1,8 @@
-"""Triton kernels of `depthwise_pooling`: the pooled tokens, the gradient of the tokens, that of the weight.
+"""Triton kernels of depthwise convolutions of tokens: the pooled tokens, the gradient of the tokens, of the weights.
 
-Shapes: `B` batch, `M` class tokens, `T H W` grid, `To Ho Wo` pooled grid, `C` channels, `D` rows of the weight, of
-which channel `c` takes row `c % D`; along each axis `S` stride, `K` size of the kernel, `P = K // 2` padding.
+Shapes: `B` batch, `M` class tokens, `T H W` grid, `To Ho Wo` pooled grid, `C` channels; along each axis `S` stride, `K`
+size of the kernel, `P = K // 2` padding. Weights are `(KT * KH * KW, parts * D)`, channels innermost as those of the
+tokens. Each part has `PART` channels, `parts * PART = C`, and its channel `c` takes column `c % D` of the part's.
 
 All three go over the *pooled* positions `o`. With `i` a position of the tokens and `k` one in the kernel:
 
@@ -12,6 +13,8 @@ All three go over the *pooled* positions `o`. With `i` a position of the tokens 
 A program takes `R` positions and `BC` channels, and multiplies and adds in float32. Sums have a fixed order, without
 atomic additions, so results repeat exactly. Offsets between samples have 64 bits.
 """
+
+from math import prod
 
 import torch
 import triton
@@ -36,6 +39,37 @@ def _unravel(tile, height, width, R: tl.constexpr):
 
 
 @triton.jit
+def _column(channel, PART, D):
+    """The column of the weights that a channel takes."""
+    return channel // PART * D + channel % D
+
+
+@triton.jit
+def _convolve(
+    x, x_row, taps, taps_row, tile, c, real, M, T, H, W, To, Ho, Wo,
+    ST: tl.constexpr, SH: tl.constexpr, SW: tl.constexpr, KT: tl.constexpr, KH: tl.constexpr, KW: tl.constexpr,
+    R: tl.constexpr, BC: tl.constexpr,
+):  # fmt: skip
+    """Sums of a tile `(R, BC)`, the rows of the sequence that they belong in, and which of them there are.
+
+    `x` is a sample, `taps` the first row of the weights at the columns of the channels.
+    """
+    to, ho, wo = _unravel(tile, Ho, Wo, R)
+    t, h, w = to * ST - KT // 2, ho * SH - KH // 2, wo * SW - KW // 2
+    source = x + (M + (t * H + h) * W + w).to(tl.int64)[:, None] * x_row + c[None, :]
+    total = tl.zeros((R, BC), tl.float32)
+    for i in range(KT):
+        for j in tl.static_range(KH):
+            for k in tl.static_range(KW):
+                inside = (to < To) & (t >= -i) & (t < T - i) & (h >= -j) & (h < H - j) & (w >= -k) & (w < W - k)
+                shift = ((i * H + j) * W + k) * x_row
+                value = tl.load(source + shift, mask=inside[:, None] & real[None, :], other=0.0)
+                tap = tl.load(taps + ((i * KH + j) * KW + k) * taps_row, mask=real, other=0.0)
+                total += value.to(tl.float32) * tap.to(tl.float32)[None, :]
+    return total, M + (to * Ho + ho) * Wo + wo, to < To
+
+
+@triton.jit
 def _copy(source, source_row, target, target_row, block, M, c, C, R: tl.constexpr):
     """Class tokens from `block * R` on."""
     row = (block * R + tl.arange(0, R))[:, None]
@@ -45,7 +79,7 @@ def _copy(source, source_row, target, target_row, block, M, c, C, R: tl.constexp
 
 @triton.jit
 def _forward(
-    x, weight, y, x_batch, x_row, M, T, H, W, To, Ho, Wo, C, D,
+    x, taps, y, x_batch, x_row, taps_row, M, T, H, W, To, Ho, Wo, C, PART, D,
     ST: tl.constexpr, SH: tl.constexpr, SW: tl.constexpr, KT: tl.constexpr, KH: tl.constexpr, KW: tl.constexpr,
     R: tl.constexpr, BC: tl.constexpr,
 ):  # fmt: skip
@@ -53,33 +87,24 @@ def _forward(
     tile = tl.program_id(0)
     tiles = tl.cdiv(To * Ho * Wo, R)
     channel = tl.program_id(1) * BC + tl.arange(0, BC)
-    c, real = channel[None, :], channel < C
+    real = channel < C
     b = tl.program_id(2).to(tl.int64)
     x += b * x_batch
     y += b * (M + To * Ho * Wo) * C
     if tile < tiles:
-        to, ho, wo = _unravel(tile, Ho, Wo, R)
-        t, h, w = to * ST - KT // 2, ho * SH - KH // 2, wo * SW - KW // 2
-        source = x + (M + (t * H + h) * W + w).to(tl.int64)[:, None] * x_row + c
-        taps = weight + channel % D
-        total = tl.zeros((R, BC), tl.float32)
-        for i in range(KT):
-            for j in tl.static_range(KH):
-                for k in tl.static_range(KW):
-                    inside = (to < To) & (t >= -i) & (t < T - i) & (h >= -j) & (h < H - j) & (w >= -k) & (w < W - k)
-                    shift = ((i * H + j) * W + k) * x_row
-                    value = tl.load(source + shift, mask=inside[:, None] & real[None, :], other=0.0)
-                    tap = tl.load(taps + ((i * KH + j) * KW + k) * D, mask=real, other=0.0)
-                    total += value.to(tl.float32) * tap.to(tl.float32)[None, :]
-        row = (M + (to * Ho + ho) * Wo + wo).to(tl.int64)[:, None]
-        tl.store(y + row * C + c, total.to(y.dtype.element_ty), mask=(to < To)[:, None] & real[None, :])
+        total, row, met = _convolve(
+            x, x_row, taps + _column(channel, PART, D), taps_row, tile, channel, real, M, T, H, W, To, Ho, Wo,
+            ST, SH, SW, KT, KH, KW, R, BC,
+        )  # fmt: skip
+        target = y + row.to(tl.int64)[:, None] * C + channel[None, :]
+        tl.store(target, total.to(y.dtype.element_ty), mask=met[:, None] & real[None, :])
     else:
-        _copy(x, x_row, y, C, tile - tiles, M, c, C, R)
+        _copy(x, x_row, y, C, tile - tiles, M, channel[None, :], C, R)
 
 
 @triton.jit
 def _token_gradient(
-    dy, weight, dx, M, T, H, W, To, Ho, Wo, C, D,
+    dy, taps, dx, dx_batch, dx_row, taps_row, M, T, H, W, To, Ho, Wo, C, PART, D,
     ST: tl.constexpr, SH: tl.constexpr, SW: tl.constexpr, KT: tl.constexpr, KH: tl.constexpr, KW: tl.constexpr,
     R: tl.constexpr, BC: tl.constexpr,
 ):  # fmt: skip
@@ -93,7 +118,7 @@ def _token_gradient(
     c, real = channel[None, :], channel < C
     b = tl.program_id(2).to(tl.int64)
     dy += b * (M + To * Ho * Wo) * C
-    dx += b * (M + T * H * W) * C
+    dx += b * dx_batch
     if phase < ST * SH * SW:
         to, ho, wo = _unravel(tile, Ho, Wo, R)
         pt, ph, pw = phase // (SH * SW) + KT // 2, phase // SW % SH + KH // 2, phase % SW + KW // 2
@@ -102,7 +127,7 @@ def _token_gradient(
         kt, kh, kw = pt % ST, ph % SH, pw % SW
         mask = ((t < T) & (h < H) & (w < W))[:, None] & real[None, :]
         source = dy + (M + (to * Ho + ho) * Wo + wo).to(tl.int64)[:, None] * C + c
-        taps = weight + channel % D + ((kt * KH + kh) * KW + kw) * D
+        column = taps + _column(channel, PART, D) + ((kt * KH + kh) * KW + kw) * taps_row
         total = tl.zeros((R, BC), tl.float32)
         for i in range((KT + ST - 1) // ST):
             for j in tl.static_range((KH + SH - 1) // SH):
@@ -111,12 +136,12 @@ def _token_gradient(
                         inside = (to >= i) & (to < To + i) & (ho >= j) & (ho < Ho + j) & (wo >= k) & (wo < Wo + k)
                         shift = ((i * Ho + j) * Wo + k) * C
                         value = tl.load(source - shift, mask=inside[:, None] & real[None, :], other=0.0)
-                        tap = tl.load(taps + ((i * ST * KH + j * SH) * KW + k * SW) * D, mask=real, other=0.0)
+                        tap = tl.load(column + ((i * ST * KH + j * SH) * KW + k * SW) * taps_row, mask=real, other=0.0)
                         total += value.to(tl.float32) * tap.to(tl.float32)[None, :]
         row = (M + (t * H + h) * W + w).to(tl.int64)[:, None]
-        tl.store(dx + row * C + c, total.to(dx.dtype.element_ty), mask=mask)
+        tl.store(dx + row * dx_row + c, total.to(dx.dtype.element_ty), mask=mask)
     else:
-        _copy(dy, C, dx, C, tl.program_id(0) - tiles * (ST * SH * SW), M, c, C, R)
+        _copy(dy, C, dx, dx_row, tl.program_id(0) - tiles * (ST * SH * SW), M, c, C, R)
 
 
 @triton.jit
@@ -162,50 +187,53 @@ def _tiles(positions: int, channels: int, samples: int) -> tuple[int, int]:
     return POSITIONS if whole >= PROGRAMS // 2 else POSITIONS // 2, width
 
 
-def _taps(weight: Tensor) -> Tensor:
-    """`(D, 1, KT, KH, KW)` to `(KT * KH * KW, D)`, channels innermost as those of the tokens."""
-    return weight.flatten(1).t().contiguous()
+def pack(*weights: Tensor) -> Tensor:
+    """`(D, 1, KT, KH, KW)` of each part to `(KT * KH * KW, parts * D)`."""
+    return torch.cat([weight.flatten(1).t() for weight in weights], dim=1)
 
 
-def forward(x: Tensor, weight: Tensor, y: Tensor, grid: Grid, small: Grid, stride: Grid) -> None:
+def forward(
+    x: Tensor, taps: Tensor, y: Tensor, parts: int, kernel: Grid, grid: Grid, small: Grid, stride: Grid
+) -> None:
     """Write the pooled tokens `(B, M + To * Ho * Wo, C)`, contiguous, of `x` with dense channels."""
     samples, length, channels = y.shape
-    positions = small[0] * small[1] * small[2]
-    tokens = length - positions
+    positions = prod(small)
     rows, width = _tiles(positions, channels, samples)
-    blocks = triton.cdiv(positions, rows) + triton.cdiv(tokens, rows)
+    blocks = triton.cdiv(positions, rows) + triton.cdiv(length - positions, rows)
     _forward[blocks, triton.cdiv(channels, width), samples](
-        x, _taps(weight), y, x.stride(0), x.stride(1), tokens, *grid, *small, channels, weight.shape[0],
-        *stride, *weight.shape[2:], rows, width,
+        x, taps, y, x.stride(0), x.stride(1), taps.stride(0), length - positions, *grid, *small,
+        channels, channels // parts, taps.shape[1] // parts, *stride, *kernel, rows, width,
     )  # fmt: skip
 
 
-def token_gradient(dy: Tensor, weight: Tensor, dx: Tensor, grid: Grid, small: Grid, stride: Grid) -> None:
-    """Write the gradient `(B, M + T * H * W, C)` of the tokens; both are contiguous."""
+def token_gradient(
+    dy: Tensor, taps: Tensor, dx: Tensor, parts: int, kernel: Grid, grid: Grid, small: Grid, stride: Grid
+) -> None:
+    """Write the gradient `(B, M + T * H * W, C)` of the tokens, with dense channels; `dy` is contiguous."""
     samples, length, channels = dy.shape
-    positions = small[0] * small[1] * small[2]
-    tokens, phases = length - positions, stride[0] * stride[1] * stride[2]
+    positions, phases = prod(small), prod(stride)
     rows, width = _tiles(positions * phases, channels, samples)
-    blocks = triton.cdiv(positions, rows) * phases + triton.cdiv(tokens, rows)
+    blocks = triton.cdiv(positions, rows) * phases + triton.cdiv(length - positions, rows)
     _token_gradient[blocks, triton.cdiv(channels, width), samples](
-        dy, _taps(weight), dx, tokens, *grid, *small, channels, weight.shape[0],
-        *stride, *weight.shape[2:], rows, width,
+        dy, taps, dx, dx.stride(0), dx.stride(1), taps.stride(0), length - positions, *grid, *small,
+        channels, channels // parts, taps.shape[1] // parts, *stride, *kernel, rows, width,
     )  # fmt: skip
 
 
-def weight_gradient(x: Tensor, dy: Tensor, weight: Tensor, grid: Grid, small: Grid, stride: Grid) -> Tensor:
-    """The gradient of the weight, of its shape and type; `x` has dense channels, `dy` is contiguous."""
+def weight_gradient(
+    x: Tensor, dy: Tensor, taps: Tensor, parts: int, kernel: Grid, grid: Grid, small: Grid, stride: Grid
+) -> Tensor:
+    """The gradient of the weights, in float32; `x` has dense channels, `dy` is contiguous."""
     samples, length, channels = dy.shape
-    tokens, lines = length - small[0] * small[1] * small[2], samples * small[0] * small[1]
+    tokens, lines = length - prod(small), samples * small[0] * small[1]
     width = min(CHANNELS, triton.next_power_of_2(channels))
     blocks = triton.cdiv(channels, width)
-    taps = triton.next_power_of_2(weight[0].numel())
-    columns = min(max(POSITIONS // taps, 1), triton.next_power_of_2(small[2]))
+    whole = triton.next_power_of_2(prod(kernel))
+    columns = min(max(POSITIONS // whole, 1), triton.next_power_of_2(small[2]))
     count = max(1, min(lines, PROGRAMS // blocks))
-    parts = x.new_empty((count, weight[0].numel(), channels), dtype=torch.float32)
+    sums = x.new_empty((count, prod(kernel), channels), dtype=torch.float32)
     _weight_gradient[count, blocks](
-        x, dy, parts, x.stride(0), x.stride(1), lines, tokens, *grid, *small, channels,
-        *stride, *weight.shape[2:], taps, columns, width,
+        x, dy, sums, x.stride(0), x.stride(1), lines, tokens, *grid, *small, channels,
+        *stride, *kernel, whole, columns, width,
     )  # fmt: skip
-    sums = parts.unflatten(-1, (-1, weight.shape[0])).sum((0, 2))
-    return sums.t().reshape(weight.shape).to(weight.dtype)
+    return sums.unflatten(-1, (parts, -1, taps.shape[1] // parts)).sum((0, 3)).flatten(1)

@@ -4,13 +4,13 @@ import torch
 from torch import Tensor
 
 
-def drop_path(branch: Tensor, probability: float, training: bool) -> Tensor:
-    """The residual branch `(B, ...)` with whole samples set to zero at random, and the rest scaled to keep the mean.
+def add_path(x: Tensor, branch: Tensor, probability: float, training: bool) -> Tensor:
+    """`x` and its residual branch `(B, ...)`, of which whole samples are left out at random, and the rest is scaled.
 
-    Does nothing in eval or at probability 0 (Huang et al., "Deep Networks with Stochastic Depth").
+    The scale keeps the mean (Huang et al., "Deep Networks with Stochastic Depth"); in eval nothing is left out.
     """
     if not training or not probability:
-        return branch
+        return x + branch
     shape = (branch.shape[0],) + (1,) * (branch.ndim - 1)
     keep = torch.rand(shape, device=branch.device) >= probability
-    return branch * (keep / (1 - probability)).to(branch.dtype)
+    return torch.addcmul(x, branch, (keep / (1 - probability)).to(branch.dtype))

@@ -256,6 +256,26 @@ def test_compiles_whole_and_exports_without_a_teacher(student, clip):
     assert not [name for name in exported.state_dict if "sender" in name or "teacher" in name]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("training", [False, True])
+def test_compiles_as_one_graph_with_kernels(kernels, training):
+    """As `mode="reduce-overhead"` records it on a GPU; what is compiled here computes nothing."""
+    graphs = []
+
+    def backend(graph, inputs):
+        graphs.append(" ".join(str(node.target) for node in graph.graph.nodes))
+        (outputs,) = list(graph.graph.nodes)[-1].args
+        shapes = [node.meta["example_value"].shape for node in outputs]
+        return lambda *given: [torch.zeros(list(map(int, shape))) for shape in shapes]
+
+    model = amge.build("transm3e-tiny").train(training)
+    torch._dynamo.reset()
+    torch.compile(model, fullgraph=True, backend=backend)(torch.zeros(1, *model.input_spec.shape[1:]))
+    (targets,) = graphs
+    blocks = len(model.backbone.blocks)
+    assert targets.count("amge.pool_heads") == targets.count("amge.extend_query") == blocks
+
+
 @torch.inference_mode()
 def test_half_precision_stays_near(student, clip):
     """A bfloat16 has 8 bits: after four blocks the logits keep their direction."""
