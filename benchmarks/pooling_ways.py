@@ -129,7 +129,7 @@ def planes(x: Tensor, weights: list[Tensor], pooling: Pooling) -> Pooled:
 
 
 def ours(x: Tensor, weights: list[Tensor], pooling: Pooling) -> Pooled:
-    """What the library does with such tokens on their device, as `PoolingAttention` calls it."""
+    """What the library does with such tokens on their device; `PoolingAttention` has the norms in the same kernels."""
     if has_kernels(x):
         parts = zip(x.chunk(pooling.weights, dim=-1), weights, strict=True)
         return [depthwise_pool(part, weight, pooling.grid, pooling.stride) for part, weight in parts]

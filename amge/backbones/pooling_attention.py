@@ -121,11 +121,11 @@ class PoolingAttention(nn.Module):
             long_query.transpose(1, 2), long_key.transpose(1, 2), long_value.transpose(1, 2), scale=scale
         )
         out = out.transpose(1, 2)[..., : self.head_dim]
+        is_patch = None
+        if tokens and not self.residual_tokens:
+            is_patch = F.pad(query.new_ones(prod(grid_q), 1, 1), (0, 0, 0, 0, tokens, 0))
 
         def add(out: Tensor, query: Tensor) -> Tensor:
-            if not tokens or self.residual_tokens:
-                return (out + query).flatten(2)
-            is_patch = F.pad(query.new_ones(prod(grid_q), 1, 1), (0, 0, 0, 0, tokens, 0))
-            return torch.addcmul(out, query, is_patch).flatten(2)
+            return (out + query if is_patch is None else torch.addcmul(out, query, is_patch)).flatten(2)
 
         return linear(self.proj, add, out, query), grid_q

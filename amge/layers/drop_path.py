@@ -13,4 +13,4 @@ def add_path(x: Tensor, branch: Tensor, probability: float, training: bool) -> T
         return x + branch
     shape = (branch.shape[0],) + (1,) * (branch.ndim - 1)
     keep = torch.rand(shape, device=branch.device) >= probability
-    return torch.addcmul(x, branch, (keep / (1 - probability)).to(branch.dtype))
+    return torch.addcmul(x, branch, keep.to(branch.dtype), value=1 / (1 - probability))

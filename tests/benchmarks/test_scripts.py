@@ -35,3 +35,14 @@ def test_repetitions_are_counted_in_rendered_clips(capsys, monkeypatch):
     for kind in ("joints", "pictures"):
         assert (report[kind]["all"]["clips"], report[kind]["all"]["still"]) == (11, 1)
         assert report[kind]["others"]["off_by_one"] > 0.8 and report[kind]["others"]["mae"] < 0.2
+
+
+@pytest.mark.slow
+def test_operators_and_memory_are_counted_without_a_gpu():
+    pytest.importorskip("triton", reason="the kernels need Triton")
+    script = [sys.executable, str(ROOT / "benchmarks" / "operators.py"), "--model", "mvitv2-small", "--frames", "4"]
+    done = subprocess.run([*script, "--size", "96", "--rows", "99"], check=True, capture_output=True, text=True)
+    result = json.loads(done.stdout)
+    ours, theirs = result["mvitv2-small"], result["torchvision mvit_v2_s"]
+    assert ours["most"]["pool_heads"] == ours["most"]["extend_query"] == 16
+    assert ours["forward"] < theirs["forward"] / 2 and result["kept, of torchvision mvit_v2_s"] < 0.7
