@@ -1,30 +1,23 @@
 """One picture of a prediction: a front and a back body map beside the frames and a ranked list of regions."""
 
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 from PIL import Image, ImageDraw
 
 from amge.errors import one_of
 from amge.muscles import REGION_IDS, REGIONS
+from amge.viz import svg
 from amge.viz.body_shapes import BACK, FINGERS, FRONT, SILHOUETTE
-from amge.viz.page import (
-    INACTIVE,
-    MUTED,
-    Colour,
-    Page,
-    check_picture,
-    check_values,
-    each_threshold,
-    shade,
-)
+from amge.viz.page import Page, check_picture, check_values, drawn, each_threshold
 from amge.viz.page import colour as colour
 from amge.viz.page import save as save
+from amge.viz.theme import Colour, theme_of
 from amge.viz.timeline import Span, finished
 
-_BODY, _EDGE = (235, 239, 244), (166, 177, 192)
 _LISTED = 8
+NAMES = {region.id: region.name for region in REGIONS}
 
 
 @cache
@@ -55,7 +48,7 @@ def _spline(points: np.ndarray, smooth: np.ndarray, steps: int = 10) -> np.ndarr
     return parts.transpose(1, 0, 2).reshape(-1, 2)
 
 
-def draw(
+def body_page(
     probabilities: Mapping[str, float],
     frames: np.ndarray | None = None,
     title: str = "",
@@ -63,7 +56,8 @@ def draw(
     width: int = 1600,
     windows: Sequence[Span] = (),
     note: str = "",
-) -> Image.Image:
+    theme: str = "light",
+) -> Page:
     """Draw probabilities on the body, next to the frames they were estimated from.
 
     Args:
@@ -74,9 +68,10 @@ def draw(
         width: width of the picture in pixels; its height is 9/16 of that, and what the timeline takes.
         windows: for a timeline below; see `amge.viz.timeline.timeline`.
         note: a line under the title, such as what to think of the prediction.
+        theme: `light`, `dark` or `colour-blind`.
 
     Returns:
-        an RGB image.
+        a page; `draw` gives it as an RGB image.
 
     Raises:
         ValueError: for an unknown region, a value outside 0..1, or frames or a width that cannot be drawn.
@@ -86,17 +81,19 @@ def draw(
     thresholds = each_threshold(shared, values, "muscle region")
     check_picture(frames, width)
 
-    page = _Body(width)
+    page = BodyPage(width, theme=theme_of(theme))
     page.heading(title or "Activated muscle regions", note, frames)
     middles = (336, 836) if frames is None else (710, 1034)
-    colours = {name: shade(value, thresholds[name]) for name, value in values.items()}
+    colours = {name: page.theme.shade(value, thresholds[name]) for name, value in values.items()}
     for side, name, middle in zip((FRONT, BACK), ("Front", "Back"), middles, strict=True):
-        page.text((middle, 108), name, 17, MUTED, anchor="ma")
+        page.text((middle, 108), name, 17, page.theme.muted, anchor="ma")
         page.figure(side, colours, middle, 142, 0.9)
-    names = {region.id: region.name for region in REGIONS}
-    page.ranking(values, thresholds, (1224, 108, 1544, 700), "Most likely regions", _LISTED, names)
+    page.ranking(values, thresholds, (1224, 108, 1544, 700), "Most likely regions", _LISTED, NAMES)
     page.scale((1224, 764, 1544, 780), thresholds)
-    return finished(page, windows, threshold, width)
+    return finished(page, windows, threshold, theme)
+
+
+draw = drawn(body_page)
 
 
 def _regions(values: Mapping[str, float]) -> Mapping[str, float]:
@@ -105,7 +102,7 @@ def _regions(values: Mapping[str, float]) -> Mapping[str, float]:
     return values
 
 
-class _Body(Page):
+class BodyPage(Page):
     """A page with bodies on it."""
 
     def figure(
@@ -124,17 +121,36 @@ class _Body(Page):
             canvas.line([*points, *points[:2]], fill, max(1, round(wide * unit)), joint="curve")
 
         body = path(curves(SILHOUETTE)[0])
-        layer = Image.new("RGB", (2 * half + 1, round(764 * unit)), _BODY)
+        layer = Image.new("RGB", (2 * half + 1, round(764 * unit)), self.theme.body)
         canvas = ImageDraw.Draw(layer)
         for name, shapes in (*side.items(), ("", FINGERS)):
-            fill = colours.get(name, INACTIVE)
+            fill = colours.get(name, self.theme.inactive)
             for points in (path(curve) for shape in shapes for curve in curves(shape)):
                 canvas.polygon(points, fill)
-                stroke(canvas, points, _BODY, 1)
-        stroke(canvas, body, _BODY, 4.5)
-        stroke(canvas, body, _EDGE, 1.5)
+                stroke(canvas, points, self.theme.body, 1)
+        stroke(canvas, body, self.theme.body, 4.5)
+        stroke(canvas, body, self.theme.edge, 1.5)
         inside = Image.new("L", layer.size)
         mask = ImageDraw.Draw(inside)
         mask.polygon(body, 255)
         stroke(mask, body, 255, 1.5)
         self.image.paste(layer, (round(x * self.unit) - half, round(y * self.unit) - margin), inside)
+        self.elements.append(partial(self._figure, side, dict(colours), x, y, size))
+
+    def _figure(
+        self, side: Mapping[str, tuple[str, ...]], colours: Mapping[str, Colour], x: float, y: float, size: float
+    ) -> str:
+        """The same as an element of an SVG."""
+        body, edge = svg.hexed(self.theme.body), svg.hexed(self.theme.edge)
+        around = svg.outline(curves(SILHOUETTE)[0])
+        muscles = "".join(
+            f'<path d="{"".join(svg.outline(curve) for shape in shapes for curve in curves(shape))}" '
+            f'fill="{svg.hexed(colours.get(name, self.theme.inactive))}"><title>{NAMES.get(name, "")}</title></path>'
+            for name, shapes in (*side.items(), ("", FINGERS))
+        )
+        return (
+            f'<g transform="translate({x:g},{y:g}) scale({size:g})"><clipPath id="body"><path d="{around}"/></clipPath>'
+            f'<g clip-path="url(#body)" stroke="{body}"><path d="{around}" fill="{body}"/>{muscles}'
+            f'<path d="{around}" fill="none" stroke-width="4.5"/></g>'
+            f'<path d="{around}" fill="none" stroke="{edge}" stroke-width="1.5"/></g>'
+        )

@@ -4,20 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
 
-from amge.viz.page import (
-    FOOTNOTE,
-    INK,
-    MUTED,
-    WHITE,
-    Page,
-    check_picture,
-    check_values,
-    each_threshold,
-    shade,
-    stack,
-)
+from amge.viz.page import FOOTNOTE, Page, check_picture, check_values, drawn, each_threshold
+from amge.viz.theme import theme_of
 
 COLUMNS = 12
 ROWS = 24
@@ -36,11 +25,12 @@ class Span(NamedTuple):
     """A few frames, uint8 `(T, H, W, 3)` RGB, or None."""
 
 
-def timeline(
+def timeline_page(
     windows: Sequence[Span],
     threshold: float | Mapping[str, float] = 0.5,
     width: int = 1600,
-) -> Image.Image:
+    theme: str = "light",
+) -> Page:
     """Draw the probabilities of each window, under its time and its frames.
 
     Where there are over 12 windows, neighbours share a column, which shows the highest probability of each label in
@@ -50,9 +40,10 @@ def timeline(
         windows: in the order of time; they may overlap. All have the same labels.
         threshold: from which probability on a label counts as active; one for all, or one per label.
         width: width of the picture in pixels; its height goes with the number of labels.
+        theme: `light`, `dark` or `colour-blind`.
 
     Returns:
-        an RGB image.
+        a page; `timeline` gives it as an RGB image.
 
     Raises:
         ValueError: for no windows, none with probabilities, labels that differ, a value outside 0..1, or frames or a
@@ -80,42 +71,47 @@ def timeline(
     strip = _STRIP if any(column.frames is not None for column in columns) else 0
     top = 122 + strip
     bottom = top + len(rows) * _PITCH
-    page = Page(width, bottom + 74)
-    page.text((56, 12), "Timeline", 26, INK, bold=True)
+    page = Page(width, bottom + 74, theme_of(theme))
+    ink, muted = page.theme.ink, page.theme.muted
+    page.text((56, 12), "Timeline", 26, ink, bold=True)
     notes = [f"{len(spans)} windows, {size} to a column, which shows the highest of each"] if size > 1 else []
     notes += [f"the {len(rows)} likeliest of {len(ranked)} labels"] if len(rows) < len(ranked) else []
-    page.text((56, 52), "; ".join(notes), 17, MUTED, room=1100)
+    page.text((56, 52), "; ".join(notes), 17, muted, room=1100)
     page.scale((1224, 40, 1544, 52), thresholds)
     pitch = (_RIGHT - _LEFT + 6) / len(columns)
     hours = spans[-1].end >= 3600
     for number, column in enumerate(columns):
         left, right = _LEFT + number * pitch, _LEFT + (number + 1) * pitch - 6
-        page.text(((left + right) / 2, 94), lasting(column, spans[-1].end), 13 if hours else 16, MUTED, "ma", pitch)
+        page.text(((left + right) / 2, 94), lasting(column, spans[-1].end), 13 if hours else 16, muted, "ma", pitch)
         if column.frames is not None:
             page.contact_grid(few(column.frames, (right - left) / (_STRIP - 10)), (left, 118, right, 118 + _STRIP - 10))
     for row, name in enumerate(rows):
         y = top + row * _PITCH
-        page.text((_LEFT - 12, y + 2), name, 18, INK if name in ever else MUTED, anchor="ra", room=_LEFT - 68)
+        page.text((_LEFT - 12, y + 2), name, 18, ink if name in ever else muted, anchor="ra", room=_LEFT - 68)
         for number, column in enumerate(columns):
             left, right = _LEFT + number * pitch, _LEFT + (number + 1) * pitch - 6
             if column.probabilities is None:
-                page.text(((left + right) / 2, y + 2), "-", 16, MUTED, "ma")
+                page.text(((left + right) / 2, y + 2), "-", 16, muted, "ma")
                 continue
             value = column.probabilities[name]
-            page.box((left, y, right, y + _PITCH - 3), shade(value, thresholds[name]), 4)
+            fill = page.theme.shade(value, thresholds[name])
+            page.box((left, y, right, y + _PITCH - 3), fill, 4)
             if value >= thresholds[name]:
-                ink = WHITE if value > 0.7 else INK
-                page.text(((left + right) / 2, y + 3), f"{value:.0%}", 15, ink, "ma", right - left)
-    page.text((56, bottom + 32), FOOTNOTE, 15, MUTED)
-    return page.finish()
+                page.text(((left + right) / 2, y + 3), f"{value:.0%}", 15, page.theme.over(fill), "ma", right - left)
+    page.text((56, bottom + 32), FOOTNOTE, 15, muted)
+    return page
 
 
-def finished(page: Page, windows: Sequence[Span], threshold: float | Mapping[str, float], width: int) -> Image.Image:
+timeline = drawn(timeline_page)
+
+
+def finished(page: Page, windows: Sequence[Span], threshold: float | Mapping[str, float], theme: str) -> Page:
     """A page with its footnote; or with a timeline below, which has one."""
     if windows:
-        return stack(page.finish(), timeline(windows, threshold, width))
-    page.text((56, 858), FOOTNOTE, 15, MUTED)
-    return page.finish()
+        page.below.append(timeline_page(windows, threshold, page.size[0], theme))
+    else:
+        page.text((56, 858), FOOTNOTE, 15, page.theme.muted)
+    return page
 
 
 def merged(spans: Sequence[Span]) -> Span:
@@ -137,8 +133,12 @@ def lasting(span: Span, whole: float) -> str:
     if whole < 100:
         return f"{span.start:.3g} - {span.end:.3g} s"
 
-    def clock(seconds: float) -> str:
-        minutes, rest = divmod(round(seconds), 60)
-        return f"{minutes // 60}:{minutes % 60:02}:{rest:02}" if whole >= 3600 else f"{minutes}:{rest:02}"
+    return f"{clock(span.start, whole)} - {clock(span.end, whole)}"
 
-    return f"{clock(span.start)} - {clock(span.end)}"
+
+def clock(seconds: float, whole: float, digits: int = 0) -> str:
+    """A time as the length of the video asks for: `1:05`, `1:02:05`; with some digits after the point."""
+    minutes, rest = divmod(round(seconds, digits), 60)
+    exact = f"{rest:0{digits + 3 if digits else 2}.{digits}f}"
+    hours, minutes = divmod(int(minutes), 60) if whole >= 3600 else (0, int(minutes))
+    return f"{hours}:{minutes:02}:{exact}" if whole >= 3600 else f"{minutes}:{exact}"
