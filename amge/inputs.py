@@ -18,6 +18,7 @@ from amge.errors import VideoError, describe, outside, reason
 from amge.evidence import Evidence
 from amge.prediction import WindowPrediction
 from amge.results import Seen
+from amge.skeleton.tracking import boxes
 from amge.spec import ModelSpec
 from amge.video.modality import from_rgb
 from amge.video.preprocess import to_clip
@@ -90,7 +91,8 @@ def inputs(
             joints = torch.zeros(slots, spec.frames, *sizes)
         else:
             joints = skeleton(keypoints, stream, source)
-        yield Input(Seen(given, joints), replace(predicted, keypoints=keypoints))
+        places = None if keypoints is None else placed(keypoints, window.frames, window.times)
+        yield Input(Seen(given, joints), replace(predicted, keypoints=keypoints, places=places))
         if poses:
             poses.forget(window.end - spec.seconds)
 
@@ -118,7 +120,15 @@ def _skeletons(
         window = WindowPrediction(
             clip.start, clip.end, {}, clip.frames, clip.person, clip.weight, keypoints=keypoints, evidence=evidence
         )
+        if keypoints is not None and clip.frames is not None:
+            window = replace(window, places=placed(keypoints, clip.frames, clip.times))
         yield Input(None if keypoints is None else skeleton(keypoints, backbone, source), window)
+
+
+def placed(keypoints: np.ndarray, frames: np.ndarray, times: tuple[float, ...]) -> np.ndarray:
+    """Where a person `(T, V, A)` is in some frames and at what times: `WindowPrediction.places`."""
+    found = boxes(keypoints, (frames.shape[2], frames.shape[1]))
+    return np.column_stack([times, found]).astype(np.float32)
 
 
 def skeleton(keypoints: np.ndarray, backbone: Backbone, source: object = "the joints") -> Tensor:

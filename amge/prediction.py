@@ -4,7 +4,7 @@ import html
 import json
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from pandas import DataFrame  # type: ignore[import-untyped]
     from PIL.Image import Image
 
+    from amge.viz.film import Person
+    from amge.viz.page import Page
     from amge.viz.timeline import Span
 
 NAMES = {region.id: region.name for region in REGIONS}
@@ -54,6 +56,9 @@ class WindowPrediction:
     verdict: Verdict = "ok"
     reasons: tuple[str, ...] = ()
     """For doubt, in words."""
+    places: np.ndarray | None = field(default=None, compare=False)
+    """Where the person is, `(T, 5)`: seconds, then left, top, right and bottom as shares 0..1 of the picture, NaN where
+    they are not seen. None without poses."""
 
     def active(self, threshold: Threshold) -> list[str]:
         """Regions from the threshold up, most likely first."""
@@ -128,6 +133,11 @@ def ranked(probabilities: Mapping[str, float | None]) -> list[tuple[str, float]]
 def reaching(probabilities: Mapping[str, float | None], threshold: Threshold) -> list[str]:
     """Regions from the threshold up, most likely first."""
     return [name for name, p in ranked(probabilities) if p >= threshold_of(threshold, name)]
+
+
+def note(verdict: Verdict, reasons: Sequence[str]) -> str:
+    """What to think of an answer, in one line; empty where nothing speaks against it."""
+    return "" if verdict == "ok" else f"{verdict}: {'; '.join(reasons)}"
 
 
 def light(window: WindowPrediction) -> WindowPrediction:
@@ -272,26 +282,99 @@ class Prediction(Mapping[str, "float | None"]):
         self,
         title: str | None = None,
         frames: np.ndarray | None = None,
-        windows: "Sequence[Span]" = (),
+        windows: "Sequence[Span] | None" = None,
+        *,
+        theme: str = "light",
         remark: str = "",
     ) -> "Image":
-        """The body map, or bars for labels that are no muscle regions, with what to think of it.
+        """The body map, or bars for labels that are no muscle regions, with what to think of it; for several persons
+        one each.
 
         Args:
             title: default: the name of the video.
             frames: to show beside it, uint8 `(T, H, W, 3)`.
-            windows: for a timeline below.
+            windows: for a timeline below; default: its own, if there are several.
+            theme: `light`, `dark` or `colour-blind`.
             remark: one more line of text, such as a comparison.
         """
-        from amge.viz.bars import bars
-        from amge.viz.body_map import draw
+        return self.page(title, frames, windows, theme=theme, remark=remark).finish()
+
+    def page(
+        self,
+        title: str | None = None,
+        frames: np.ndarray | None = None,
+        windows: "Sequence[Span] | None" = None,
+        *,
+        theme: str = "light",
+        remark: str = "",
+    ) -> "Page":
+        """What `plot` draws, as a page: `finish()` makes an image of it, `svg()` the text of an SVG."""
+        from amge.viz.bars import bars_page
+        from amge.viz.body_map import body_page
 
         if title is None:
             title = Path(self.source or "").stem.replace("_", " ")
-        doubt = "" if self.verdict == "ok" else f"{self.verdict}: {'; '.join(self.reasons)}"
-        note = ". ".join(text for text in (remark, doubt) if text)
-        drawn = draw if self.keys() <= NAMES.keys() else bars
-        return drawn(dict(ranked(self)), frames, title, self.threshold, windows=windows, note=note)
+        if self.others:
+            titles = [f"{title}, person {each.person}" for each in self.persons]
+            one, *more = (
+                each.page(of, frames, windows, theme=theme, remark=remark)
+                for each, of in zip(self.persons, titles, strict=True)
+            )
+            one.below += more
+            return one
+        if windows is None:
+            windows = self.spans() if len(self.windows) > 1 and self.verdict != "nobody" else ()
+        remark = ". ".join(text for text in (remark, note(self.verdict, self.reasons)) if text)
+        drawn = body_page if self.keys() <= NAMES.keys() else bars_page
+        return drawn(dict(ranked(self)), frames, title, self.threshold, windows=windows, note=remark, theme=theme)
+
+    def spans(self) -> "list[Span]":
+        """The windows for pictures of them, without frames."""
+        from amge.viz.timeline import Span
+
+        return [Span(each.start, each.end, dict(ranked(each.probabilities)) or None) for each in self.windows]
+
+    def save(
+        self,
+        path: str | Path,
+        *,
+        theme: str = "light",
+        fps: float | None = None,
+        progress: Callable[[float, float | None], None] | None = None,
+    ) -> None:
+        """Write what `plot` draws as a picture (png, jpg, webp, svg). Or a video (mp4, mov, mkv): the body map of the
+        moment beside what was filmed, the person outlined where poses are known, the timeline below.
+
+        Args:
+            path: of the new file; its suffix says which.
+            theme: `light`, `dark` or `colour-blind`.
+            fps: frames a second of a folder of images, for a video.
+            progress: called with the seconds of a video that are written, and those in all.
+
+        Raises:
+            ValueError: for another suffix or theme, or a video of what was not read from a video.
+            OSError: if the file cannot be written.
+        """
+        from amge.viz.formats import check_saved, is_video
+
+        check_saved(path, self.source)
+        if is_video(path) and self.source:
+            from amge.viz.film import film
+
+            people = [each._filmed(bool(self.others)) for each in self.persons]
+            film(Path(path), self.source, people, theme, fps, progress)
+        else:
+            from amge.viz.page import save_page
+
+            save_page(path, self.page(theme=theme))
+
+    def _filmed(self, several: bool) -> "Person":
+        from amge.viz.film import Person
+
+        title = f"Person {self.person}" if several else Path(self.source or "").stem.replace("_", " ")
+        notes = [note(each.verdict, each.reasons) for each in self.windows]
+        places = [each.places for each in self.windows if each.places is not None]
+        return Person(title, self.spans(), notes, self.threshold, np.concatenate(places) if places else None)
 
     @property
     def title(self) -> str:

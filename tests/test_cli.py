@@ -29,6 +29,7 @@ from amge.files import whole
 from amge.muscles import REGION_IDS, REGIONS
 from amge.prediction import Prediction
 from amge.repetitions import Repetition, Repetitions
+from amge.video.read import duration
 from amge.video.write import write_video
 from amge.viz.bars import bars
 
@@ -302,6 +303,15 @@ def test_videos_of_one_name_do_not_overwrite_one_another_s_picture(checkpoint, v
     assert result.exit_code == 2 or len(list((tmp_path / "maps").iterdir())) == 2
 
 
+def test_save_a_video_beside_its_body_map(checkpoint, long_video, tmp_path):
+    result = amge_cli(
+        "predict", long_video, "--model", checkpoint, "--save", tmp_path / "new" / "map.mp4", "--theme", "dark"
+    )
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["map.mp4"]
+    assert duration(tmp_path / "new" / "map.mp4") == pytest.approx(duration(long_video), abs=0.02)
+
+
 # What it refuses
 
 
@@ -518,8 +528,27 @@ def test_options_that_exclude_each_other(checkpoint, video, tmp_path):
     options = "--model", checkpoint
     refused(amge_cli("predict", video, *options, "--json", "--csv"), "--json and --csv exclude each other")
     refused(amge_cli("predict", video, video, *options, "--save", tmp_path / "a.png"), "give a folder")
-    refused(amge_cli("predict", video, *options, "--save", tmp_path / "a.gif"), "unknown picture format '.gif'")
+    refused(
+        amge_cli("predict", video, *options, "--save", tmp_path / "a.gif"), "unknown picture or video format '.gif'"
+    )
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_place_or_a_theme_that_cannot_be_is_told_before_any_work(video, tmp_path):
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    options = "--model", "/tmp"  # which would be refused if anything was loaded
+    for saved, *reasons in (
+        (video, "is the video that is looked at"),
+        (blocked / "map.mp4", "file/map.mp4", "cannot be written"),
+        (blocked / "deeper" / "map.svg", "cannot be written"),
+    ):
+        refused(amge_cli("predict", video, *options, "--save", saved), *reasons)
+    refused(amge_cli("predict", tmp_path / "joints.npz", *options, "--save", tmp_path / "a.mp4"), "holds keypoints")
+    refused(
+        amge_cli("predict", video, *options, "--save", tmp_path / "a.png", "--theme", "drak"), "did you mean 'dark'"
+    )
+    assert list(tmp_path.iterdir()) == [blocked]
 
 
 @pytest.mark.parametrize("options", [("--threshold", "1.5"), ("--threshold", "high"), ("--no-such-option",)])

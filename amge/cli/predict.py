@@ -19,7 +19,7 @@ from amge.cli.extras import Extras, counted, extras, marks, plain
 from amge.cli.shared import MODEL_HELP, FpsOption, check_model
 from amge.errors import VideoError, complain, one_line_errors, reason
 from amge.skeleton.keypoint_paths import is_keypoints
-from amge.video.path import check_fps, look
+from amge.video.path import WRITTEN, check_fps, look
 
 if TYPE_CHECKING:
     import numpy as np
@@ -58,7 +58,11 @@ def predict(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV, a row per region and window.")] = False,
     save: Annotated[
-        Path | None, typer.Option(help="Draw a body map to this picture; for several videos, into this folder.")
+        Path | None,
+        typer.Option(
+            help="Draw a body map to this picture (png, jpg, webp, svg), or beside the video in a new one (mp4, mov, "
+            "mkv); for several videos, pictures into this folder."
+        ),
     ] = None,
     expect: Annotated[
         str | None,
@@ -70,6 +74,7 @@ def predict(
     repetitions: Annotated[
         bool, typer.Option("--repetitions", help="Count repetitions, and say of each how long it takes and what works.")
     ] = False,
+    theme: Annotated[str, typer.Option(help="Colours of --save: light, dark or colour-blind.")] = "light",
     pose: Annotated[
         str | None,
         typer.Option(
@@ -112,7 +117,7 @@ def predict(
         if as_csv and repetitions:
             raise ValueError("--csv has a row per window, not per repetition; take --json with --repetitions")
         check_model(model)
-        pictures = picture_paths(videos, save) if save else {}
+        pictures = picture_paths(videos, save, theme) if save else {}
     usable = [video for video in videos if can_be_looked_at(video, fps)]
     failed = len(usable) < len(videos)
     if not usable or (like and not can_be_looked_at(like, fps)):
@@ -131,16 +136,20 @@ def predict(
             wanted = expected_of(network.predict(like, pose, fps, limit))
         if wanted:
             check_labels(wanted, network.spec.labels)
+    stills = {video: path for video, path in pictures.items() if path.suffix.lower() not in WRITTEN}
     results = []
     for video in usable:
         try:
             with progress_bar(video) as report:
-                windows, shown = watch(network.predict_windows(video, report, pose, fps), keep=video in pictures)
+                windows, shown = watch(network.predict_windows(video, report, pose, fps), keep=video in stills)
             result = of_windows(windows, network.spec.labels, limit, network.spec.name, video)
             more = extras(result, network, wanted, repetitions, pose, fps)
             results.append((result, more))
-            if video in pictures:
-                picture(result, shown, pictures[video], more)
+            if video in stills:
+                picture(result, shown, stills[video], theme, more)
+            elif video in pictures:
+                with progress_bar(pictures[video].name) as report:
+                    result.save(pictures[video], theme=theme, fps=fps, progress=report)
         except (ValueError, OSError, ImportError) as error:
             complain(error if video in str(error) else ValueError(f"{video}: {reason(error)}"))
             failed = True
@@ -250,36 +259,36 @@ def progress_bar(video: str) -> Iterator[Callable[[float, float | None], None]]:
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
-def picture_paths(videos: list[str], save: Path) -> dict[str, Path]:
+def picture_paths(videos: list[str], save: Path, theme: str) -> dict[str, Path]:
     """Where the picture of each video goes: to the file `save`, or for several videos into the folder `save`.
 
     Raises:
         ValueError: before anything is predicted, if that can't be drawn or written.
     """
-    from amge.errors import one_of
-    from amge.viz.page import FORMATS
+    from amge.viz.formats import check_saved
+    from amge.viz.theme import theme_of
 
+    theme_of(theme)
     if len(videos) == 1:
-        one_of("picture format", save.suffix.lower(), FORMATS)
-        if save.is_dir():
-            raise ValueError(f"--save {save} is a folder; name the picture")
+        check_saved(save, videos[0])
         return {videos[0]: save}
     if save.suffix:
-        raise ValueError(f"--save {save} names one picture for {len(videos)} videos; give a folder")
+        raise ValueError(f"--save {save} names one file for {len(videos)} videos; give a folder, or one video")
     paths: dict[str, Path] = {}
     for video in videos:
         if (path := save / f"{Path(video).stem}.png") in paths.values():
             raise ValueError(f"two videos would be drawn to {path}; rename one of them")
+        check_saved(path, video)
         paths[video] = path
     return paths
 
 
-def picture(result: "Prediction", shown: Shown, path: Path, more: Extras = NOTHING) -> None:
+def picture(result: "Prediction", shown: Shown, path: Path, theme: str, more: Extras = NOTHING) -> None:
     """Draw each person, over a timeline if there is one."""
     import numpy as np
 
     from amge.prediction import ranked
-    from amge.viz.page import save, stack
+    from amge.viz.page import save_page
     from amge.viz.timeline import Span
 
     pages = []
@@ -295,9 +304,12 @@ def picture(result: "Prediction", shown: Shown, path: Path, more: Extras = NOTHI
         if several and shown.busiest[each.person].keypoints is None and shown.few:
             some = list(shown.few.values())[:: -(-len(shown.few) // DRAWN)]
             frames = np.stack([few[len(few) // 2] for few in some])  # of the whole video
-        pages.append(each.plot(title, frames, several, str(more.compared[number]) if more.compared else ""))
+        remark = str(more.compared[number]) if more.compared else ""
+        pages.append(each.page(title, frames, several, theme=theme, remark=remark))
     path.parent.mkdir(parents=True, exist_ok=True)
-    save(path, stack(*pages))
+    first, *others = pages
+    first.below += others
+    save_page(path, first)
 
 
 def pictured(window: "WindowPrediction") -> "np.ndarray | None":

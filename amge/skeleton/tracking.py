@@ -27,6 +27,16 @@ def extent(pose: np.ndarray) -> float:
     return float(extents(pose))
 
 
+def boxes(poses: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Left, top, right and bottom of persons `(..., V, A)` as shares 0..1 of a picture of some width and height,
+    `(..., 4)`; NaN without joints."""
+    sure = poses[..., 2:3] > 0
+    low = poses[..., :2].min(axis=-2, initial=np.inf, where=sure)
+    high = poses[..., :2].max(axis=-2, initial=-np.inf, where=sure)
+    found = np.concatenate([low, high], axis=-1)
+    return np.where(np.isfinite(found), (found / np.array([*size, *size])).clip(0, 1), np.nan)
+
+
 def distances(some: np.ndarray, others: np.ndarray) -> np.ndarray:
     """How far the joints that both have lie apart on average, in sizes of the larger person: `(N, M)` for persons
     `(N, V, A)` and `(M, V, A)`, infinity where they have none in common."""

@@ -11,6 +11,8 @@ from amge.errors import VideoError
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 VIDEOS = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".gif", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv", ".3gp", ".ts")
 """What a file in a folder ends in to be taken for a video."""
+WRITTEN = (".mp4", ".mov", ".mkv")
+"""What a video that is written can end in."""
 KEYPOINTS = (".npz", ".json")
 
 

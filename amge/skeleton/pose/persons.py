@@ -45,6 +45,8 @@ class PersonClip(NamedTuple):
     """float32 `(T, V, A)`, zero where the person is not seen."""
     frames: np.ndarray | None
     """The frames that the keypoints lie in, uint8 `(T, H, W, 3)`; None for a source of skeletons."""
+    times: tuple[float, ...] = ()
+    """When each of these is on screen, in seconds; none for a source of skeletons."""
 
 
 def person_clips(
@@ -77,12 +79,12 @@ def person_clips(
     """
     if isinstance(pose, str):
         one_of("pose estimator", pose, ESTIMATORS)
-    for start, end, persons, frames in _clips(source, num_frames, seconds, pose, progress, fps):
+    for start, end, persons, frames, times in _clips(source, num_frames, seconds, pose, progress, fps):
         there = seen_enough(persons)
         for number, clip in there.items():
-            yield PersonClip(start, end, number, prominence(clip), clip, frames)
+            yield PersonClip(start, end, number, prominence(clip), clip, frames, times)
         if not there:
-            yield PersonClip(start, end, None, 0.0, np.zeros((num_frames, 1, 3), np.float32), frames)
+            yield PersonClip(start, end, None, 0.0, np.zeros((num_frames, 1, 3), np.float32), frames, times)
 
 
 def _clips(
@@ -92,15 +94,15 @@ def _clips(
     pose: str | PoseEstimator,
     progress: Callable[[float, float | None], None] | None,
     fps: float | None,
-) -> Iterator[tuple[float, float, dict[int, np.ndarray], np.ndarray | None]]:
+) -> Iterator[tuple[float, float, dict[int, np.ndarray], np.ndarray | None, tuple[float, ...]]]:
     if is_skeletons(source):
         skeletons = as_skeletons(source, fps)
         for start, end, chosen in cut(skeletons, num_frames, seconds):
-            yield start, end, dict(enumerate(skeletons.keypoints[:, chosen])), None
+            yield start, end, dict(enumerate(skeletons.keypoints[:, chosen])), None, ()
         return
     poses = Poses(pose)
     for window in windows(source, num_frames, seconds, progress=progress, fps=fps):  # type: ignore[arg-type]
-        yield window.start, window.end, poses.of(window), window.frames
+        yield window.start, window.end, poses.of(window), window.frames, window.times
         poses.forget(window.end - seconds)
 
 
