@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import runpy
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,8 @@ from amge.export.graph import EndToEnd, centre_square, movement_square, resized
 from amge.video.preprocess import still_view, to_clip
 from amge.video.view import pixel
 from amge.video.windows import windows
+
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture
@@ -63,7 +66,8 @@ def test_the_graph_sees_the_square_that_the_library_cuts(crop, square, height, w
 def test_end_to_end_gives_the_probabilities_of_predict(small, fields):
     frames = scene(90, 120)
     model = amge.assemble(small.spec.replace(**fields)).eval() if fields else small
-    expected = list(next(model.predict_windows(frames)).probabilities.values())
+    with pytest.warns(UserWarning, match="untrained"):
+        expected = list(next(model.predict_windows(frames)).probabilities.values())
     with torch.no_grad():
         assert EndToEnd(model)(torch.from_numpy(frames)).tolist() == pytest.approx(expected, abs=1e-5)
 
@@ -104,7 +108,7 @@ def test_a_file_that_answers_otherwise_is_not_left(small, tmp_path, monkeypatch)
 
 @pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["onnx", "xml"])
-def test_files_run_without_torch_and_carry_their_metadata(small, tmp_path, suffix):
+def test_files_run_without_torch_and_carry_their_metadata(small, tmp_path, suffix, capsys):
     pytest.importorskip("onnxscript")
     pytest.importorskip("onnxruntime" if suffix == "onnx" else "openvino")
     done = write.export(small, tmp_path / f"my-m.{suffix}", end_to_end=True)
@@ -118,6 +122,10 @@ def test_files_run_without_torch_and_carry_their_metadata(small, tmp_path, suffi
     else:
         labels = __import__("openvino").Core().read_model(done.files[0]).get_rt_info(["model_info", "labels"]).value
     assert json.loads(labels) == list(small.spec.labels)
+    example = ROOT / "examples" / f"run_{'onnx' if suffix == 'onnx' else 'openvino'}.py"
+    runpy.run_path(str(example))["main"](str(done.files[0]), str(ROOT / "examples" / "squat.mp4"))
+    shown = dict(line.split() for line in capsys.readouterr().out.splitlines())
+    assert shown and all(small.spec.labels.count(name) and 0.3 <= float(p) <= 1 for name, p in shown.items())
 
 
 @pytest.mark.parametrize(
