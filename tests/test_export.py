@@ -155,3 +155,30 @@ def test_a_package_that_is_not_there_is_named(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "onnx", None)
     with pytest.raises(ImportError, match=r"needs onnx: pip install 'amge\[export\]'"):
         write.require("onnx")
+
+
+@pytest.mark.parametrize("calibrated", [False, True])
+def test_int8_takes_products_and_calibrated_convolutions(tmp_path, calibrated):
+    onnx = pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    from amge.export.int8 import quantized
+
+    make, rng = onnx.helper, np.random.default_rng(0)
+    shapes = {"kernel": (4, 3, 1, 1), "single": (4, 1, 1, 1), "weight": (64, 5)}
+    weights = [
+        onnx.numpy_helper.from_array(rng.normal(size=size).astype(np.float32), name) for name, size in shapes.items()
+    ]
+    nodes = [
+        make.make_node("Conv", ["x", "kernel"], ["a"], "full"),
+        make.make_node("Conv", ["a", "single"], ["b"], "depthwise", group=4),
+        make.make_node("Flatten", ["b"], ["c"]),
+        make.make_node("MatMul", ["c", "weight"], ["y"], "product"),
+    ]
+    ports = [make.make_tensor_value_info(name, 1, size) for name, size in (("x", ["n", 3, 4, 4]), ("y", ["n", 5]))]
+    graph = make.make_graph(nodes, "small", ports[:1], ports[1:], weights)
+    model = make.make_model(graph, opset_imports=[make.make_opsetid("", 18)], ir_version=10)
+    inputs = [(rng.normal(size=(1, 3, 4, 4)).astype(np.float32),)] if calibrated else []
+    found = quantized(model, tmp_path / "m.onnx", ["x"], inputs)
+    assert "MatMulInteger" in {node.op_type for node in found.graph.node} and list(tmp_path.iterdir()) == []
+    given = {node.name: node.input[1] for node in found.graph.node if node.op_type == "Conv"}
+    assert given == {"full": "kernel_DequantizeLinear_Output" if calibrated else "kernel", "depthwise": "single"}

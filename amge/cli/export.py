@@ -20,7 +20,8 @@ def export(
     ] = False,
     quantize: Annotated[str | None, typer.Option(help="int8: smaller and faster, a little less exact.")] = None,
     calibrate_on: Annotated[
-        list[Path] | None, typer.Option(help="Video like yours, for int8; may be repeated. Default: rendered ones.")
+        list[Path] | None,
+        typer.Option(help="Video like those to come: int8 then takes convolutions too."),
     ] = None,
 ) -> None:
     """Write a model for ONNX Runtime or OpenVINO, or as a program of PyTorch, checked against the model itself."""

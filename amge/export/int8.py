@@ -17,7 +17,7 @@ def quantized(model: Any, path: Path, names: list[str], inputs: list[tuple[np.nd
         model: of onnx.
         path: beside which files may be written that go again.
         names: of the graph's inputs.
-        inputs: for calibration.
+        inputs: for calibration; without any, convolutions stay as they are.
     """
     import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic, quantize_static
@@ -33,7 +33,7 @@ def quantized(model: Any, path: Path, names: list[str], inputs: list[tuple[np.nd
 
     out = path.with_suffix(".int8.onnx")
     convolutions = [node for node in model.graph.node if node.op_type == "Conv"]
-    if convolutions:
+    if convolutions and inputs:
         grouped = [node.name for node in convolutions if any(a.name == "group" and a.i > 1 for a in node.attribute)]
         quantize_static(
             model,

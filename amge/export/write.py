@@ -26,8 +26,6 @@ TOLERANCE = 1e-4
 largest where that is over 1."""
 ROUNDED = 0.05
 """Most that probabilities of a model in 8 bits may differ on average."""
-EXERCISES = ("squat", "jumping_jack", "push_up", "deadlift", "biceps_curl", "side_lunge", "plank", "shoulder_press")
-"""Rendered for calibration, where nobody gives videos."""
 
 
 class Exported(NamedTuple):
@@ -76,9 +74,10 @@ def export(
         format: `onnx`, `pt2` or `openvino`; default: what the name of the file says.
         end_to_end: take `frames`, uint8 `(T, H, W, 3)` of any height and width, and give `probabilities` `(K,)`. A file
             beside it, `NAME_frames.py`, chooses the frames of a clip by numpy.
-        quantize: `int8` stores weights in 8 bits and computes convolutions and products with them in these.
-        calibrate_on: videos, or what else `model.preprocess` takes, that show the range of numbers within the model;
-            default: rendered exercises.
+        quantize: `int8` stores weights of products in 8 bits and computes these in whole numbers, and with
+            `calibrate_on` convolutions too.
+        calibrate_on: videos like those to come, or what else `model.preprocess` takes, which show the range of numbers
+            that convolutions meet.
 
     Raises:
         ValueError: if the model can't be written in this form, or its answers differ; says why. Nothing is left then.
@@ -94,10 +93,10 @@ def export(
         program = trace(network, ports, spec.name)
         about = metadata(spec, end_to_end, quantize)
         written = folder / path.name
-        shown = list(calibration(plain, calibrate_on, end_to_end)) if quantize else ports.examples
-        how.write(program, written, ports, about, [arrays(each) for each in shown] if quantize else None)
+        videos = list(calibration(plain, calibrate_on, end_to_end))
+        how.write(program, written, ports, about, [arrays(each) for each in videos] if quantize else None)
         run = how.load(written)
-        pairs = [(network(*each).numpy(), run(*arrays(each))) for each in shown]
+        pairs = [(network(*each).numpy(), run(*arrays(each))) for each in videos or ports.examples]
         difference = compare(pairs, plain, end_to_end, quantize, f"{spec.name} as {path.suffix[1:]}")
         if end_to_end:
             beside = f"{path.stem.replace('-', '_').replace('.', '_')}_frames.py"
@@ -192,23 +191,10 @@ def trace(network: torch.nn.Module, ports: Ports, name: str) -> torch.export.Exp
 
 
 def calibration(model: MuscleModel, sources: Sequence[Source], end_to_end: bool) -> Iterator[tuple[Tensor, ...]]:
-    """Inputs of the graph for videos, one for each window in which somebody is seen; default: of rendered ones.
-
-    Raises:
-        ValueError: for a model of joints, of which none are rendered.
-    """
-    spec = model._spec()
-    if not sources and (spec.modality == "skeleton" or model.skeleton is not None):
-        raise ValueError(f"{spec.name} sees joints: give videos or keypoints to calibrate on (--calibrate-on)")
-    if not sources:
-        from amge import synthetic
-
-        sources = [
-            synthetic.render(each, frames=24, size=(240, 320), seed=i).frames for i, each in enumerate(EXERCISES)
-        ]
+    """Inputs of the graph for videos, one for each window in which somebody is seen."""
     stream = model.skeleton.backbone if model.skeleton else None
     for each in sources:
-        for given, window in inputs(spec, model.backbone, each, stream=stream):
+        for given, window in inputs(model._spec(), model.backbone, each, stream=stream):
             if end_to_end and window.frames is not None:
                 yield (torch.from_numpy(window.frames),)
             elif given is not None:
