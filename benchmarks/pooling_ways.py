@@ -64,8 +64,8 @@ def poolings(name: str, frames: int | None = None, size: int | None = None) -> C
     """Those of a model, each with the number of blocks that have it."""
     found: Counter[Pooling] = Counter()
 
-    def note(attn: Any, given: tuple[Tensor, tuple[int, int, int]]) -> None:
-        x, grid = given
+    def note(attn: Any, given: tuple[Any, ...]) -> None:
+        x, grid = given[:2]
         sizes = attn.num_heads, attn.head_dim, tuple(attn.pool_q.weight.shape[2:])
         for part, stride in (("query", attn.stride_q), ("key, value", attn.stride_kv)):
             found[Pooling(part, x.shape[1] - prod(grid), tuple(grid), tuple(stride), *sizes)] += 1

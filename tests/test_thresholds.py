@@ -129,6 +129,7 @@ def test_a_picture_has_a_tick_at_each_threshold(prediction, monkeypatch, renamed
         prediction,
         probabilities={renamed.get(name, name): p for name, p in prediction.items()},
         threshold={renamed.get(name, name): p for name, p in OWN.items()},
+        windows=(),
     )
     named.plot()
     first, *places = ticks[1:]

@@ -205,6 +205,8 @@ class TrainConfig:
             start = spec_of(files_of(self.init, self.model))
             if start.arch == found.arch and start.modalities == found.modalities:
                 untrained |= {"person_head": start.person_head, "evidence": start.evidence}
+                if start.backbone == found.backbone:
+                    untrained |= {"backbone_args": start.backbone_args}
                 found = found.replace(labels=start.labels, threshold=start.threshold).replace(labels=found.labels)
         return found.replace(**untrained | taught | dict(self.overrides))
 
