@@ -14,7 +14,7 @@ ROOMS = (
     *("muscles", "heads", "video", "skeleton", "viz", "evidence", "prediction", "spec", "synthetic", "exercises"),
     *("backbones", "fusion", "distill", "registry", "inputs", "explain", "model", "assemble"),
     *("hub", "zoo", "convert", "builder", "data", "paper"),
-    *("repetitions", "evaluate", "bulk", "live", "train", "export", "recipes", "cli"),
+    *("repetitions", "evaluate", "bulk", "live", "demo", "train", "export", "recipes", "cli"),
 )
 """From the ground up; CONTRIBUTING shows them as a picture."""
 UPWARDS = {("amge.model", "hub")}

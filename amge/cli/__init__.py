@@ -16,6 +16,7 @@ import typer
 from amge.cli.calibrate import calibrate
 from amge.cli.convert import convert
 from amge.cli.data import app as data
+from amge.cli.demo import demo
 from amge.cli.explain import explain
 from amge.cli.export import export
 from amge.cli.predict import predict
@@ -59,6 +60,7 @@ def imports(
 app.command()(predict)
 app.command()(watch)
 app.command()(explain)
+app.command()(demo)
 app.command("list")(list_models)
 app.command()(info)
 app.command()(train)

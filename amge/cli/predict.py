@@ -166,6 +166,7 @@ def predict(
 
 
 def default_model() -> str:
+    """The most accurate model that works with what is installed."""
     return WITH_POSE if find_spec("mediapipe") else WITHOUT_POSE
 
 

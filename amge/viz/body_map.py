@@ -96,6 +96,28 @@ def body_page(
 draw = drawn(body_page)
 
 
+def bodies(
+    probabilities: Mapping[str, float], threshold: float | Mapping[str, float] = 0.5, width: int = 800
+) -> Image.Image:
+    """The front and the back alone, as `draw` has them without frames, where a page lists the regions itself.
+
+    Args:
+        probabilities: as for `draw`.
+        threshold: as for `draw`.
+        width: of the picture in pixels.
+
+    Returns:
+        an RGB image.
+
+    Raises:
+        ValueError: as `draw`.
+    """
+    left, top, right, bottom = 166, 96, 1006, 836
+    unit = width / (right - left)
+    whole = draw(probabilities, threshold=threshold, width=round(1600 * unit))
+    return whole.crop((round(left * unit), round(top * unit), round(right * unit), round(bottom * unit)))
+
+
 def _regions(values: Mapping[str, float]) -> Mapping[str, float]:
     for name in values:
         one_of("muscle region", name, REGION_IDS)

@@ -1,0 +1,167 @@
+"""The answer to a clip as HTML: the verdict in words, the body map, bars, frames, a timeline. Nothing is written to
+disk, and nothing in it is loaded from anywhere: pictures are part of the text."""
+
+import base64
+import io
+from collections.abc import Callable, Iterator
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from amge.errors import VideoError, reason
+from amge.exercises import Comparison, Expected, check_labels, compare, expect
+from amge.muscles import REGION_IDS
+from amge.prediction import NAMES, Prediction, light, of_windows, ranked, threshold_of
+from amge.video.read import duration
+from amge.viz.body_map import bodies
+from amge.viz.page import shade
+from amge.viz.timeline import Span, timeline
+
+if TYPE_CHECKING:
+    from amge.model import MuscleModel
+
+LONGEST = 180.0
+"""Seconds of a clip."""
+FRAMES, SIDE = 8, 240
+"""Frames that are shown, and their longer side in pixels."""
+MARKS = {"ok": "as expected", "missing": "expected, not active", "unexpected": "not expected"}
+
+
+def answer(
+    model: "MuscleModel",
+    clip: str | Path,
+    expected: str | None = None,
+    progress: Callable[[float, float | None], None] | None = None,
+    longest: float = LONGEST,
+) -> str:
+    """What a model says of a clip, as HTML.
+
+    Args:
+        model: with a spec.
+        clip: a video file.
+        expected: an exercise that is expected, by its name.
+        progress: called with the seconds read and the seconds in all (None if not known).
+        longest: seconds that a clip may last.
+
+    Raises:
+        VideoError: if the clip cannot be read, or is too long; says why.
+        ValueError: if the exercise is not known, or the model knows other labels than muscle regions.
+        ImportError: if the model needs a pose estimator that is not installed.
+    """
+    spec = model.spec
+    if spec is None:
+        raise ValueError("this model was put together by hand; without a spec it does not know its labels or input")
+    wanted = expect(expected) if expected else None
+    if wanted:
+        check_labels(wanted, spec.labels)
+    if (seconds := duration(clip)) > longest:
+        raise VideoError(f"{clip} lasts {seconds:.0f} s, and {longest:.0f} s are the most; cut it and try again")
+    windows, frames = [], {}
+    for window in model.predict_windows(clip, progress):
+        windows.append(light(window))
+        if window.frames is not None:
+            frames[window.start] = [small(frame) for frame in spread(window.frames, 4)]
+    result = of_windows(windows, spec.labels, spec.threshold, spec.name, Path(clip).name)
+    return shown(result, frames, wanted)
+
+
+def problem(error: Exception, clip: str | Path | None = None) -> str:
+    """Why there is no answer, as HTML; a clip goes by its name, as its folder is nobody's business."""
+    said = reason(error)
+    if clip:
+        said = said.replace(str(clip), Path(clip).name)
+    return f'<div class="amge"><p class="verdict nobody" role="alert">This does not work: {escape(said)}</p></div>'
+
+
+def shown(result: Prediction, frames: dict[float, list[np.ndarray]], wanted: Expected | None) -> str:
+    """A prediction as HTML, with frames by the start of their window."""
+    parts = [f'<p class="about">{escape(result.source or "")} · {escape(result.model)}</p>']
+    for number, each in enumerate(result.persons, 1):
+        if result.others:
+            parts.append(f"<h3>Person {number}</h3>")
+        parts += about(each, frames, compare(each, wanted) if wanted else None)
+    parts.append('<p class="about">Estimated from video. Not medical advice.</p>')
+    return f'<div class="amge">{"".join(parts)}</div>'
+
+
+def about(person: Prediction, frames: dict[float, list[np.ndarray]], compared: Comparison | None) -> Iterator[str]:
+    """What there is to say of one person."""
+    yield verdict(person)
+    if compared and compared.score is not None:
+        yield f'<p class="expected">{escape(upper(str(compared)))}.</p>'
+    seen = [frames[window.start] for window in person.windows if window.start in frames]
+    if person.verdict != "nobody":
+        columns = bars(person, compared)
+        if {*person} <= {*REGION_IDS}:
+            text = f"Front and back of a body; at work: {', '.join(map(called, person.active)) or 'nothing'}"
+            columns = picture(bodies(dict(ranked(person)), person.threshold), text, "body") + columns
+        yield f'<div class="columns">{columns}</div>'
+    if looked := spread([frame for some in seen for frame in some], FRAMES):
+        strip = "".join(picture(Image.fromarray(frame), "A frame of the clip") for frame in looked)
+        yield f'<h4>Frames that the model looked at</h4><div class="frames">{strip}</div>'
+    if len(person.windows) > 1 and person.verdict != "nobody":
+        spans = [Span(w.start, w.end, dict(ranked(w.probabilities)) or None) for w in person.windows]
+        drawn = picture(timeline(spans, person.threshold), "The regions at work over time")
+        yield f'<h4>Over time</h4><div class="timeline" tabindex="0">{drawn}</div>'
+
+
+def verdict(person: Prediction) -> str:
+    """What to think of an answer, in words."""
+    why = upper("; ".join(person.reasons))
+    if person.verdict == "nobody":
+        lines = ["<strong>Nobody is seen</strong>"]
+        lines += [escape(why)] if why != "Nobody is seen" else []
+        lines += ["Take a clip in which a person can be seen from head to feet."]
+    else:
+        active = ", ".join(map(called, person.active))
+        lines = [f"<strong>At work: {escape(active)}</strong>" if active else "<strong>No region is at work</strong>"]
+        lines += [f"Doubtful: {escape('; '.join(person.reasons))}"] if person.verdict == "doubtful" else []
+    return f'<p class="verdict {person.verdict}">{"<br>".join(lines)}</p>'
+
+
+def bars(person: Prediction, compared: Comparison | None) -> str:
+    """A row for each region, the likeliest first, coloured like the body map; a line marks the threshold."""
+    rows = []
+    for name, p in ranked(person):
+        limit = threshold_of(person.threshold, name)
+        colour = "rgb({}, {}, {})".format(*shade(p, limit))
+        mark = MARKS.get(compared.mark(name), "") if compared else ""
+        said = f'<span class="mark {compared.mark(name)}">{mark}</span>' if compared and mark else ""
+        rows.append(
+            f'<li class="{"active" if p >= limit else "rest"}"><span>{escape(called(name))}</span>{said}'
+            f'<span class="share">{p:.0%}</span><div class="bar"><div style="width:{100 * p:.1f}%;background:{colour}">'
+            f'</div><i style="left:{100 * limit:.1f}%"></i></div></li>'
+        )
+    return f'<ul class="bars">{"".join(rows)}</ul>'
+
+
+def called(region: str) -> str:
+    """The name of a region for people."""
+    return NAMES.get(region, region)
+
+
+def upper(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def spread(items: "np.ndarray | list[np.ndarray]", count: int) -> list[np.ndarray]:
+    """At most `count` of the items, evenly spread."""
+    chosen = np.unique(np.linspace(0, len(items) - 1, min(len(items), count)).round().astype(int))
+    return [items[index] for index in chosen]
+
+
+def small(frame: np.ndarray) -> np.ndarray:
+    image = Image.fromarray(frame)
+    image.thumbnail((SIDE, SIDE))
+    return np.asarray(image)
+
+
+def picture(image: Image.Image, text: str, kind: str = "") -> str:
+    """An image that is part of the page."""
+    data = io.BytesIO()
+    image.save(data, "WEBP", quality=90)
+    code = base64.b64encode(data.getvalue()).decode()
+    return f'<img class="{kind}" alt="{escape(text)}" src="data:image/webp;base64,{code}">'
