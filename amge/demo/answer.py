@@ -91,13 +91,21 @@ def about(person: Prediction, frames: dict[float, list[np.ndarray]], compared: C
     """What there is to say of one person."""
     yield verdict(person)
     if compared and compared.score is not None:
-        yield f'<p class="expected">{escape(upper(str(compared)))}.</p>'
+        wrong = [
+            f"{what}: {', '.join(map(called, regions))}"
+            for what, regions in (("Missing", compared.missing), ("Not expected", compared.unexpected))
+            if regions
+        ]
+        said = ". ".join([f"{compared.name}: score {compared.score:.2f} of 1", *(wrong or ["Nothing differs"])])
+        yield f"<p>{escape(said)}.</p>"
     seen = [frames[window.start] for window in person.windows if window.start in frames]
     if person.verdict != "nobody":
         columns = bars(person, compared)
         if {*person} <= {*REGION_IDS}:
             text = f"Front and back of a body; at work: {', '.join(map(called, person.active)) or 'nothing'}"
-            columns = picture(bodies(dict(ranked(person)), person.threshold), text, "body") + columns
+            body = picture(bodies(dict(ranked(person)), person.threshold), text)
+            sides = "<figcaption><span>Front</span><span>Back</span></figcaption>"
+            columns = f'<figure class="body">{body}{sides}</figure>{columns}'
         yield f'<div class="columns">{columns}</div>'
     if looked := spread([frame for some in seen for frame in some], FRAMES):
         strip = "".join(picture(Image.fromarray(frame), "A frame of the clip") for frame in looked)
@@ -159,9 +167,9 @@ def small(frame: np.ndarray) -> np.ndarray:
     return np.asarray(image)
 
 
-def picture(image: Image.Image, text: str, kind: str = "") -> str:
+def picture(image: Image.Image, text: str) -> str:
     """An image that is part of the page."""
     data = io.BytesIO()
     image.save(data, "WEBP", quality=90)
     code = base64.b64encode(data.getvalue()).decode()
-    return f'<img class="{kind}" alt="{escape(text)}" src="data:image/webp;base64,{code}">'
+    return f'<img alt="{escape(text)}" src="data:image/webp;base64,{code}">'

@@ -97,7 +97,6 @@ def page(model: str) -> gr.Blocks:
                     sources=["upload", "webcam"],
                     include_audio=True,  # to leave it out takes the command ffmpeg
                     webcam_options=gr.WebcamOptions(mirror=False),  # so does this
-                    height=280,
                 )
                 name = gr.Dropdown(names, value=model, label="Model")
                 expected = gr.Dropdown(

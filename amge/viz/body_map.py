@@ -97,9 +97,9 @@ draw = drawn(body_page)
 
 
 def bodies(
-    probabilities: Mapping[str, float], threshold: float | Mapping[str, float] = 0.5, width: int = 800
+    probabilities: Mapping[str, float], threshold: float | Mapping[str, float] = 0.5, width: int = 640
 ) -> Image.Image:
-    """The front and the back alone, as `draw` has them without frames, where a page lists the regions itself.
+    """The front and the back alone, side by side, for a page that says the rest itself.
 
     Args:
         probabilities: as for `draw`.
@@ -112,10 +112,12 @@ def bodies(
     Raises:
         ValueError: as `draw`.
     """
-    left, top, right, bottom = 166, 96, 1006, 836
-    unit = width / (right - left)
-    whole = draw(probabilities, threshold=threshold, width=round(1600 * unit))
-    return whole.crop((round(left * unit), round(top * unit), round(right * unit), round(bottom * unit)))
+    unit = width / 640
+    page = draw(probabilities, threshold=threshold, width=round(1600 * unit))
+    found = Image.new("RGB", (width, round(700 * unit)))
+    for place, left in ((0, 176), (320, 676)):
+        found.paste(page.crop([round(edge * unit) for edge in (left, 132, left + 320, 832)]), (round(place * unit), 0))
+    return found
 
 
 def _regions(values: Mapping[str, float]) -> Mapping[str, float]:

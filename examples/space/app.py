@@ -1,0 +1,3 @@
+from amge.demo.page import serve
+
+serve("transm3e-lite-pose")
