@@ -106,7 +106,9 @@ def page(model: str) -> gr.Blocks:
                 start = gr.Button("Look", variant="primary")
             with gr.Column(scale=2, min_width=300):
                 said = gr.HTML("The answer comes here.", label="Answer", min_height=280)
-        start.click(told, [clip, name, expected], [said, clip], concurrency_limit=1, api_name="look")
+        start.click(
+            told, [clip, name, expected], [said, clip], concurrency_limit=1, api_name="look", show_progress_on=said
+        )
     return blocks.queue(max_size=WAITING)
 
 
