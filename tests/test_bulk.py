@@ -607,7 +607,10 @@ def test_a_model_of_ones_own(checkpoint, videos, expected, tmp_path):
 @pytest.mark.parametrize("options", [("--json",), ("--csv",), ("--save", "a.png")])
 def test_options_that_exclude_out(videos, options, tmp_path):
     result = amge_cli("predict", videos, "--out", tmp_path / "results.parquet", *options)
-    assert (result.exit_code, result.stderr) == (2, "error: --out excludes --json, --csv, --save, --expect, --like and --repetitions\n")
+    assert (result.exit_code, result.stderr) == (
+        2,
+        "error: --out excludes --json, --csv, --save, --expect, --like and --repetitions\n",
+    )
 
 
 @pytest.mark.parametrize("options", [("--workers", 2), ("--ray",), ("--retry-errors",)])

@@ -116,7 +116,8 @@ def bodies(
     page = draw(probabilities, threshold=threshold, width=round(1600 * unit))
     found = Image.new("RGB", (width, round(700 * unit)))
     for place, left in ((0, 176), (320, 676)):
-        found.paste(page.crop([round(edge * unit) for edge in (left, 132, left + 320, 832)]), (round(place * unit), 0))
+        box = (round(left * unit), round(132 * unit), round((left + 320) * unit), round(832 * unit))
+        found.paste(page.crop(box), (round(place * unit), 0))
     return found
 
 
