@@ -6,6 +6,7 @@ import io
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from html import escape
+from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,11 +16,10 @@ from PIL import Image
 from amge.errors import VideoError, reason
 from amge.exercises import Comparison, Expected, check_labels, compare, expect
 from amge.muscles import REGION_IDS
-from amge.prediction import NAMES, Prediction, light, of_windows, ranked, threshold_of
+from amge.prediction import NAMES, Prediction, Threshold, WindowPrediction, light, of_windows, ranked, threshold_of
 from amge.video.read import duration
 from amge.viz.body_map import bodies
 from amge.viz.page import shade
-from amge.viz.timeline import Span, timeline
 
 if TYPE_CHECKING:
     from amge.model import MuscleModel
@@ -115,9 +115,7 @@ def about(person: Prediction, frames: dict[float, list[np.ndarray]], compared: C
         strip = "".join(picture(Image.fromarray(frame), "A frame of the clip") for frame in looked)
         yield f'<h4>Frames that the model looked at</h4><div class="frames">{strip}</div>'
     if len(person.windows) > 1 and person.verdict != "nobody":
-        spans = [Span(w.start, w.end, dict(ranked(w.probabilities)) or None) for w in person.windows]
-        drawn = picture(timeline(spans, person.threshold), "The regions at work over time")
-        yield f'<h4>Over time</h4><div class="timeline" tabindex="0">{drawn}</div>'
+        yield f"<h4>Over time</h4><table>{''.join(map(row, person.windows, repeat(person.threshold)))}</table>"
 
 
 def verdict(person: Prediction) -> str:
@@ -132,6 +130,13 @@ def verdict(person: Prediction) -> str:
         lines = [f"<strong>At work: {escape(active)}</strong>" if active else "<strong>No region is at work</strong>"]
         lines += [f"Doubtful: {escape('; '.join(person.reasons))}"] if person.verdict == "doubtful" else []
     return f'<p class="verdict {person.verdict}">{"<br>".join(lines)}</p>'
+
+
+def row(window: WindowPrediction, threshold: Threshold) -> str:
+    """One window of a timeline."""
+    active = [f"{called(region)} {window.probabilities[region]:.0%}" for region in window.active(threshold)]
+    said = "nobody is seen" if window.verdict == "nobody" else ", ".join(active) or "–"
+    return f"<tr><th>{window.start:.0f}–{window.end:.0f} s</th><td>{escape(said)}</td></tr>"
 
 
 def bars(person: Prediction, compared: Comparison | None) -> str:
