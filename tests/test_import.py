@@ -1,3 +1,4 @@
+import json
 import pydoc
 import re
 import subprocess
@@ -38,18 +39,50 @@ def test_help_fits_on_a_screen():
     assert len(pydoc.render_doc(amge).splitlines()) <= 66
 
 
-@pytest.mark.parametrize("before", ["import amge", "import amge.{0}", "from amge.{0} import ModelSpec; import amge"])
-def test_a_function_comes_before_the_module_of_its_name(before):
-    asked = "{before}; from amge import {0}; print({0}.__name__, amge.{0}.__name__)\n"
-    code = "".join(asked.format(name, before=before.format(name)) for name in ("spec", "assemble"))
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
-    assert (done.stdout, done.stderr) == ("spec spec\nassemble assemble\n", "")
+BEFORE = ["import amge", "import amge.{0}", "from amge.{0} import ModelSpec; import amge"]
+ASKED = "{before}; from amge import {0}; print({0}.__name__, amge.{0}.__name__)\n"
+FRESH = {
+    **{
+        before: "".join(ASKED.format(name, before=before.format(name)) for name in ("spec", "assemble"))
+        for before in BEFORE
+    },
+    "a name": "import amge\n@amge.register_model\ndef mine(): return amge.spec('c2d-tiny').replace(arch='st-gcn')",
+    "light": "import sys, amge; amge.build('transm3e-tiny', tokens=3); print('torch._dynamo' in sys.modules)",
+}
+"""What is run where nothing of this library is imported yet."""
 
 
-def test_a_model_of_one_s_own_cannot_take_a_name_of_the_library():
-    code = "import amge\n@amge.register_model\ndef mine(): return amge.spec('c2d-tiny').replace(arch='st-gcn')"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
-    assert "the model name 'st-gcn' is taken" in done.stderr
+@pytest.fixture(scope="module")
+def said():
+    """What each of `FRESH` prints, errors too: each in a child of one process that has imported torch."""
+    code = f"""
+import json, multiprocessing, os, tempfile, traceback, torch
+context = multiprocessing.get_context("fork")
+
+def run(code, path):
+    with open(path, "w") as file:
+        os.dup2(file.fileno(), 1), os.dup2(file.fileno(), 2)
+    exec(code, {{}})
+
+said = {{}}
+for name, code in {FRESH}.items():
+    with tempfile.NamedTemporaryFile() as file:
+        child = context.Process(target=run, args=(code, file.name))
+        child.start(), child.join()
+        said[name] = file.read().decode()
+print(json.dumps(said))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize("before", BEFORE)
+def test_a_function_comes_before_the_module_of_its_name(said, before):
+    assert said[before] == "spec spec\nassemble assemble\n"
+
+
+def test_a_model_of_one_s_own_cannot_take_a_name_of_the_library(said):
+    assert "the model name 'st-gcn' is taken" in said["a name"]
 
 
 def test_other_names_are_attribute_errors():
@@ -65,8 +98,6 @@ def test_a_sub_package_without_its_packages_says_so(monkeypatch):
 
 
 @pytest.mark.skipif(torch.__version__ < "2.9", reason="einops and torchvision start it")
-def test_building_is_light():
+def test_building_is_light(said):
     """The rehearsal of a build must not start torch's compiler, which takes seconds and 150 MB."""
-    code = "import sys, amge; amge.build('transm3e-tiny', tokens=3); print('torch._dynamo' in sys.modules, end='')"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
-    assert (done.stdout, done.returncode) == ("False", 0), done.stderr
+    assert said["light"] == "False\n"

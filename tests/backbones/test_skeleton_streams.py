@@ -72,8 +72,15 @@ def test_a_network_sees_them_side_by_side():
         assert backbone.input_layout == ("B", "P", "T", 17, 3 if streams == PICTURE else 6)
 
 
-@pytest.mark.parametrize("streams", [("bone",), ("joint", "bone"), STREAMS])
-@pytest.mark.parametrize("name", ["st-gcn-tiny", "ctr-gcn-tiny", "hd-gcn-tiny"])
+@pytest.mark.parametrize(
+    "name, streams",
+    [
+        ("st-gcn-tiny", ("bone",)),
+        ("st-gcn-tiny", STREAMS),
+        ("ctr-gcn-tiny", STREAMS),
+        ("hd-gcn-tiny", ("joint", "bone")),
+    ],
+)
 def test_any_streams_build_save_and_load(name, streams, tmp_path):
     arguments = {**amge.spec(name).backbone_args, "streams": streams}
     model = amge.build(name, backbone_args=arguments).eval()
@@ -177,6 +184,7 @@ class Seen(torch.nn.Module):
         return torch.cat([stream(given, name, PARENTS, BODY) for name in STREAMS], dim=-1)
 
 
+@pytest.mark.slow
 def test_streams_export_for_any_batch_and_compile_in_one_piece():
     given, more = skeletons(axes=6), skeletons(axes=6).repeat(3, 1, 1, 1, 1) - 0.5
     shapes = {0: torch.export.Dim("batch", min=1, max=64)}

@@ -39,7 +39,15 @@ def test_the_page_is_that_of_the_results(monkeypatch, capsys):
     assert capsys.readouterr().out == (ROOT / "docs" / "backbones.md").read_text()
 
 
-@pytest.mark.parametrize("row", json.loads(RESULTS.read_text())["models"], ids=lambda row: row["model"])
+ALWAYS = ("ctr-gcn", "slowfast-r50", "videoswin-small", "transm3e-small")
+"""One of each kind of network; the others with the slow tests."""
+ROWS = [
+    pytest.param(row, id=row["model"], marks=() if row["model"] in ALWAYS else pytest.mark.slow)
+    for row in json.loads(RESULTS.read_text())["models"]
+]
+
+
+@pytest.mark.parametrize("row", ROWS)
 def test_the_counts_of_the_page_are_those_of_the_models(row):
     if row["model"].endswith("-r50"):
         pytest.importorskip("pytorchvideo")

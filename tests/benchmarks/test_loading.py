@@ -17,18 +17,18 @@ def run(capsys, monkeypatch, *arguments):
 
 def test_speed_is_set_against_decoding_and_the_model(capsys, monkeypatch, prepared, tmp_path):
     out = tmp_path / "result.json"
-    given = ["--model", "transm3e-lite", "--workers", 0, 1, "--rounds", 2, "--photos", prepared, "--out", out]
+    given = ["--model", "transm3e-tiny", "--workers", 0, 1, "--rounds", 2, "--photos", prepared, "--out", out]
     result = run(capsys, monkeypatch, *given)
     assert result == json.loads(out.read_text())
     rates = result["per second"]
     assert result["videos"] == {"count": 2, "frames": 15, "height and width": [64, 64]}
     loaders = {f"{kind}, {n} workers" for kind in ("train", "photographs") for n in (0, 1)}
-    others = {"decode", "naive", "test, 1 view", "test, 5 views", "model transm3e-lite"}
+    others = {"decode", "naive", "test, 1 view", "test, 5 views", "model transm3e-tiny"}
     assert rates.keys() == loaders | others
     assert all(0 < least <= middle <= most for middle, least, most in rates.values())
-    ratio = result["loading / model"]["transm3e-lite"]
+    ratio = result["loading / model"]["transm3e-tiny"]
     assert ratio.keys() == loaders
-    expected = rates["train, 0 workers"][0] / rates["model transm3e-lite"][0]
+    expected = rates["train, 0 workers"][0] / rates["model transm3e-tiny"][0]
     assert ratio["train, 0 workers"] == pytest.approx(expected, abs=0.1)
     assert result["frames per second of decode"] == pytest.approx(15 * rates["decode"][0], rel=0.01)
 

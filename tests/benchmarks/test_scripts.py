@@ -18,6 +18,7 @@ def test_import_time_compares_with_torch(capsys):
     assert result["ratio"] > 0 and result["seconds"]["torch"] > 0
 
 
+@pytest.mark.slow
 def test_the_example_clip_can_be_made_again(tmp_path):
     script = [sys.executable, str(ROOT / "examples" / "make_clip.py"), str(tmp_path / "clip.mp4")]
     subprocess.run(script, check=True, cwd=ROOT, stdout=subprocess.DEVNULL)

@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 import amge
 from amge.cli import app
 from amge.convert import Refused, configs, convert_checkpoint, from_reference, keys
+from amge.convert.reference import translate
 from amge.convert.report import trace
 from amge.files import digest
 
@@ -156,8 +157,8 @@ def video(frames=8, size=32):
     return torch.randn(2, 3, frames, size, size, generator=torch.Generator().manual_seed(1))
 
 
-def gcn(arch):
-    return randomise(amge.build(arch, backbone_args={"graph": "coco-17", "width": 8, "masking": False}))
+def gcn(arch, **more):
+    return randomise(amge.build(arch, backbone_args={"graph": "coco-17", "width": 8, "masking": False, **more}))
 
 
 def st_gcn():
@@ -173,7 +174,9 @@ def ctr_gcn():
 
 
 def hd_gcn():
-    model = gcn("hd-gcn")
+    """With three levels, for half of the tensors."""
+    levels = [[0], [1, 2, 5, 6], [3, 4, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16]]
+    model = gcn("hd-gcn", levels=levels)
     state = renamed(model, GCN)
     last = max(int(key.split(".")[3]) for key in state if key.startswith("l1.gcn1.conv."))
     for key in list(state):
@@ -181,7 +184,7 @@ def hd_gcn():
             state[key.replace(f".conv.{last}.", ".conv_d.")] = state[key]
         elif key.endswith((".branches.0.3.bias", ".branches.1.3.bias")):
             state[key] = state[key][None, :, None, None]
-    return Case("hd-gcn", state, None, skeletons(), model)
+    return Case("hd-gcn", state, {"levels": levels}, skeletons(), model)
 
 
 def musclemap():
@@ -257,7 +260,7 @@ PAIRS = {
         "backbone.encoder.layers.2.graph.alpha": (["l3.gcn1.alpha"], ""),
     },
     "hd_gcn": {
-        "backbone.encoder.layers.9.graph.levels.2.subsets.1.0.weight": (["l10.gcn1.conv.2.1.0.weight"], ""),
+        "backbone.encoder.layers.9.graph.levels.1.subsets.1.0.weight": (["l10.gcn1.conv.1.1.0.weight"], ""),
         "backbone.encoder.layers.1.graph.attention.expand.weight": (["l2.gcn1.aha.aggregate.weight"], ""),
         "backbone.encoder.layers.0.time.branches.0.3.bias": (
             ["l1.tcn1.branches.0.3.conv.bias"],
@@ -463,13 +466,13 @@ def test_wrappers_come_off(wrap, prefix, made, tmp_path):
 
 
 def test_half_precision_and_the_old_format_of_pickles(made, tmp_path):
-    case = made("ctr_gcn")
+    case = made("st_gcn")
     half = {key: value.half() if value.is_floating_point() else value for key, value in case.state.items()}
     torch.save(half, tmp_path / "old.tar", _use_new_zipfile_serialization=False)
     (tmp_path / "out").mkdir()  # an empty folder will do
-    convert_checkpoint("ctr-gcn", tmp_path / "old.tar", None, tmp_path / "out")
+    convert_checkpoint("st-gcn", tmp_path / "old.tar", None, tmp_path / "out")
     ours = amge.from_pretrained(tmp_path / "out").head.projection.weight
-    assert ours.dtype == torch.float32 and torch.equal(ours, half["fc.weight"].float())
+    assert ours.dtype == torch.float32 and torch.equal(ours, half["fcn.weight"][:, :, 0, 0].float())
 
 
 def test_the_yaml_of_pyslowfast_has_tuples_as_text(made, tmp_path):
@@ -494,8 +497,8 @@ def test_gcns_take_the_yaml_of_their_training():
         "  graph: graph.ntu_rgb_d_hierarchy.Graph\n  graph_args: {labeling_mode: spatial, CoM: 1}\n"
     )
     state = renamed(model, GCN)
-    spec = from_reference("hd-gcn", state, official).spec
-    assert spec == from_reference("hd-gcn", state, {"CoM": 1}).spec != from_reference("hd-gcn", state).spec
+    spec, told, silent = (translate("hd-gcn", state, config)[0] for config in (official, {"CoM": 1}, {}))
+    assert spec == told != silent
     assert spec.backbone_args["graph"] == "ntu-25" and spec.backbone_args["levels"][0] == (0,)
 
 
@@ -757,4 +760,4 @@ def test_what_is_skipped_must_be_what_stands_for_it(made, tmp_path):
     key = next(key for key in case.state if ".conv_d." in key and key.endswith(".weight"))
     torch.save(case.state | {key: case.state[key] + 1}, tmp_path / "best.pth")
     with pytest.raises(Refused, match=rf"{re.escape(key)} is not the same as "):
-        convert_checkpoint("hd-gcn", tmp_path / "best.pth", None, tmp_path / "out")
+        convert_checkpoint("hd-gcn", tmp_path / "best.pth", case.config, tmp_path / "out")

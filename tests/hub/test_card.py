@@ -18,7 +18,7 @@ from amge.files import digest
 from amge.hub import read_spec
 from amge.hub.card import UNSTATED, model_card, unstated
 from amge.hub.published import PUBLISHED, SHIPPED
-from amge.zoo import MODELS
+from amge.zoo import MODELS, STATISTICAL
 
 CLIP = Path(__file__).parents[2] / "examples" / "squat.mp4"
 STATED = {
@@ -239,12 +239,13 @@ def test_patterns_of_the_table():
     assert amge.list_pretrained("st-gcn") == [] == amge.list_pretrained("resnet*")
 
 
-@pytest.mark.parametrize("name", sorted(set(MODELS) - {row.name for row in PUBLISHED.values()}))
+@pytest.mark.parametrize("name", ["all-ones", "transm3e-small", "mvitv2-tiny", "ctr-gcn"])
 def test_a_name_without_weights_never_comes_with_random_ones(name):
+    assert name in set(MODELS) - {row.name for row in PUBLISHED.values()}
     with pytest.raises(ValueError) as refused:
         amge.build(name, pretrained=True)
     text = str(refused.value)
-    if not amge.build(name).state_dict():
+    if name in STATISTICAL:
         assert text == f"{name!r} learns nothing, so there are no weights of it; amge.build({name!r}) is all of it"
         return
     for word in (name, *PUBLISHED, "amge train", "amge convert", "amge.list_pretrained()", "untrained"):

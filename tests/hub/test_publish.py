@@ -158,8 +158,10 @@ def test_what_nobody_could_use_is_refused_before_any_request(hub, models, folder
     assert hub.requests == [] and hub.repos == {}
 
 
-@pytest.mark.parametrize("place", ["/preupload/main", "/upload", "/commit/main", "/objects/batch"])
-@pytest.mark.parametrize("kind", ["status", "reset"])
+@pytest.mark.parametrize(
+    "place, kind",
+    [("/preupload/main", "status"), ("/objects/batch", "status"), ("/upload", "reset"), ("/commit/main", "reset")],
+)
 def test_publishing_that_breaks_leaves_the_repository_as_it_was(hub, models, clip, place, kind):
     models[0].push_to_hub(REPO, licence="MIT")
     before = dict(hub.repos[REPO]), dict(hub.repos[REPO].refs)

@@ -156,6 +156,7 @@ def test_shipping_adds_the_metadata(trained, tmp_path):
         torch.testing.assert_close(shipped.state_dict()[key], value, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_without_a_teacher_no_differences_are_kept(prepared, tmp_path):
     model = recipe.train(spec(), prepared, tmp_path, distill=False, epochs=(1, 1), **SMALL)
     assert model.bank.banks == ("main", "receiver") and model.spec.provenance["teacher"] == "none"
