@@ -28,6 +28,10 @@ def watch(
         float | None,
         typer.Option(min=0, max=1, help="Probability from which a region is active; default: the model's."),
     ] = None,
+    expect: Annotated[
+        str | None,
+        typer.Option(help="Say what differs from this exercise, such as 'barbell squat'.", metavar="EXERCISE"),
+    ] = None,
     headless: Annotated[bool, typer.Option("--headless", help="No window; print a line of JSON a result.")] = False,
     save_json: Annotated[Path | None, typer.Option(help="Write these lines to this file.")] = None,
     fast: Annotated[
@@ -43,7 +47,11 @@ def watch(
     """Say again and again which muscle regions are at work before a camera, until Ctrl-C."""
     try:
         with one_line_errors(), ExitStack() as stack:
+            from amge.exercises import Alert, check_labels
+            from amge.exercises import expect as expected_of
+
             check_model(model)
+            wanted = expected_of(expect) if expect else None
             screen = None
             if not headless:
                 from amge.live.screen import Screen, follow
@@ -54,6 +62,10 @@ def watch(
             from amge.live import Watch
 
             network = load(model, usable_device(device) if device is not None else None)
+            limit = network.spec.threshold if threshold is None else threshold
+            if wanted:
+                check_labels(wanted, network.spec.labels)
+            alerts: dict[int | None, Alert] = {}
             file = stack.enter_context(save_json.open("w", encoding="utf-8")) if save_json else None
             watching = stack.enter_context(Watch(network, source, every, window, threshold, pose, fast))
 
@@ -65,7 +77,13 @@ def watch(
                     print(line, file=file, flush=True)
 
             def heard(result: "Result") -> None:
-                say(result.to_dict())
+                plain, seen = result.to_dict(), result.prediction
+                if wanted:
+                    alert = alerts.setdefault(seen.person, Alert(wanted, limit))
+                    plain["alerts"] = [str(change) for change in alert.update(seen)]
+                    if not headless:
+                        print("\n".join(plain["alerts"]), end="\n" if plain["alerts"] else "", flush=True)
+                say(plain)
 
             try:
                 if screen:

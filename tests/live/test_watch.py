@@ -149,6 +149,15 @@ def test_command_prints_a_line_a_result_and_a_summary(tmp_path, file, loaded):
     assert last["summary"]["results"] == 6
 
 
+def test_command_tells_once_what_differs_from_an_exercise(file, loaded):
+    done = run(file, "--headless", "--as-fast-as-possible", "--expect", "barbell squat", "--threshold", "1")
+    *results, _ = map(json.loads, done.stdout.splitlines())
+    told = [result["alerts"] for result in results]
+    assert "Quadriceps: should be active and is not" in told[2] and told[:2] + told[3:] == [[]] * 5
+    refused = run(file, "--headless", "--expect", "barbel squat")
+    assert refused.exit_code == 2 and "did you mean 'Barbell Squat'" in refused.stderr
+
+
 def test_command_ends_with_ctrl_c_and_says_how_it_went(file, loaded, monkeypatch):
     def interrupted(self):
         raise KeyboardInterrupt
