@@ -42,7 +42,7 @@ def address(tmp_path_factory, tiny_spec, uploads):
     from amge.demo.page import serve
 
     torch.manual_seed(0)
-    model = amge.assemble(tiny_spec.replace(evidence={"sure": 0.0}))
+    model = amge.assemble(tiny_spec.replace(evidence={"sure": 0.0, "detail": 3.0}))
     folder = model.save_pretrained(tmp_path_factory.mktemp("models") / "toy")
     blocks, address = serve(str(folder), wait=False)
     yield address
