@@ -70,7 +70,7 @@ def exercise(name: str) -> KnownExercise:
 @cache
 def _words(name: str) -> tuple[str, ...]:
     """The words of a name, small and singular."""
-    return tuple(word[:-1] if word.endswith("s") and len(word) > 3 else word for word in _WORD.findall(name.lower()))
+    return tuple(word[:-1] if word.endswith("s") and len(word) > 2 else word for word in _WORD.findall(name.lower()))
 
 
 _WORD = re.compile(r"[a-z0-9]+")
