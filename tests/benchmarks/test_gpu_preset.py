@@ -91,7 +91,7 @@ def preset(folder, *arguments):
 
 @pytest.mark.slow
 def test_it_runs_on_a_machine_with_few_packages(tmp_path):
-    results, printed = preset(tmp_path, "--part", "cpu", "pooling", "backbones", "--minutes", "3")
+    results, printed = preset(tmp_path, "--part", "cpu", "pooling", "backbones", "--minutes", "8")
     cases = {(case["part"], case.get("model"), case.get("mode")): case for case in results["cases"]}
     assert cases["cpu", "transm3e-tiny", "forward"]["ratio"]["torchvision MViT"] > 0
     assert cases["pooling", None, None]["sums"]["transm3e-tiny"]["ours"][0] > 0
