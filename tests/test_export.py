@@ -15,6 +15,8 @@ from amge.cli import app
 from amge.export import frames as sidecar
 from amge.export import write
 from amge.export.graph import EndToEnd, centre_square, movement_square, resized
+from amge.inputs import joint_sizes
+from amge.results import Seen
 from amge.video.preprocess import still_view, to_clip
 from amge.video.view import pixel
 from amge.video.windows import windows
@@ -92,6 +94,27 @@ def test_a_program_of_torch_carries_its_metadata(small, tmp_path):
     about = json.loads(extra["metadata.json"])
     assert json.loads(about["labels"]) == list(small.spec.labels) and about["licence"] == "MIT"
     assert json.loads(about["thresholds"]) == [0.3] * 20 and json.loads(about["temperature"]) == 2
+
+
+@pytest.mark.slow
+def test_a_model_of_joints_is_an_onnx_file_for_any_batch(tmp_path):
+    pytest.importorskip("onnxscript")
+    ort = pytest.importorskip("onnxruntime")
+    model = amge.build("st-gcn", pretrained="open-exercise")
+    done = amge.export(model, tmp_path / "m.onnx")
+    skeletons = torch.rand_like(model.input_spec.example(5))
+    (logits,) = ort.InferenceSession(done.files[0]).run(None, {"skeletons": skeletons.numpy()})
+    torch.testing.assert_close(torch.from_numpy(logits), model(skeletons), atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.slow
+def test_a_model_of_pictures_and_joints_is_a_program_for_any_batch(tmp_path):
+    model = amge.build("transm3e-lite-pose", size=64).eval()
+    done = write.export(model, tmp_path / "m.pt2")
+    slots, joints, axes = joint_sizes(model.skeleton.backbone)
+    seen = Seen(model.input_spec.example(5), torch.rand(5, slots, model.spec.frames, joints, axes))
+    program = torch.export.load(done.files[0]).module()
+    torch.testing.assert_close(program(*seen), model(seen), atol=1e-4, rtol=1e-4)
 
 
 def test_a_file_that_answers_otherwise_is_not_left(small, tmp_path, monkeypatch):

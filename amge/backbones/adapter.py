@@ -102,8 +102,8 @@ class TokenDecoder(Module):
             space = F.interpolate(space, size=grid[1:], mode="bilinear", align_corners=False)
         if time.shape[-1] != frames:
             time = F.interpolate(time, size=frames, mode="linear", align_corners=False)
-        place = rearrange(space, "1 c h w -> 1 1 h w c") + rearrange(time, "1 c t -> 1 t 1 1 c")
-        return patches + place.flatten(1, 3)
+        place = space[:, :, None] + time[..., None, None]
+        return patches + rearrange(place, "1 c t h w -> 1 (t h w) c")
 
     def forward(self, maps: Sequence[Tensor], frames: int, tokens: Tensor | None = None) -> BackboneOutput:
         """Feature maps `(B * T, C_i, H_i, W_i)` of `frames` frames, and tokens `(B, M', C)`."""

@@ -43,7 +43,7 @@ class SkeletonStream(Module):
 
     def tokens(self, skeletons: Tensor) -> Tensor:
         """Skeletons `(B, P, T, V, A)` to the tokens that read them, `(B, M, C)`."""
-        out = self.backbone(skeletons, self.bank(len(skeletons)).to(skeletons.dtype))
+        out = self.backbone(skeletons, self.bank(skeletons.shape[0]).to(skeletons.dtype))
         return self.project(out.tokens)
 
     def forward(self, tokens: Tensor, skeletons: Tensor) -> Tensor:
