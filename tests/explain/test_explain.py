@@ -189,8 +189,9 @@ def test_a_strip_shows_the_brightest_frame_in_the_order_of_time(explained):
 def test_a_gif_has_the_colours_of_heat_where_little_is_lit():
     frames = np.random.default_rng(0).integers(0, 256, (4, 90, 160, 3), np.uint8)
     frames[:, -2:] = heat = heat_colours(np.linspace(0, 1, 160)).round()
+    frames[:, :20] = 255
     of_gif = Image.fromarray(frames[0]).quantize(palette=palette(frames), dither=Image.Dither.NONE).convert("RGB")
-    assert np.abs(np.asarray(of_gif)[-1] - heat).max() < 40
+    assert np.abs(np.asarray(of_gif)[-1] - heat).max() < 40 and np.asarray(of_gif)[:20].min() == 255
 
 
 @pytest.mark.parametrize("suffix", [".png", ".gif", ".mp4"])
