@@ -4,8 +4,9 @@ import html
 import json
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -286,6 +287,7 @@ class Prediction(Mapping[str, "float | None"]):
         *,
         theme: str = "light",
         remark: str = "",
+        expected: Collection[str] | None = None,
     ) -> "Image":
         """The body map, or bars for labels that are no muscle regions, with what to think of it; for several persons
         one each.
@@ -296,8 +298,9 @@ class Prediction(Mapping[str, "float | None"]):
             windows: for a timeline below; default: its own, if there are several.
             theme: `light`, `dark` or `colour-blind`.
             remark: one more line of text, such as a comparison.
+            expected: regions that should be active, to mark on the body map what differs; None: nothing is marked.
         """
-        return self.page(title, frames, windows, theme=theme, remark=remark).finish()
+        return self.page(title, frames, windows, theme=theme, remark=remark, expected=expected).finish()
 
     def page(
         self,
@@ -307,6 +310,7 @@ class Prediction(Mapping[str, "float | None"]):
         *,
         theme: str = "light",
         remark: str = "",
+        expected: Collection[str] | None = None,
     ) -> "Page":
         """What `plot` draws, as a page: `finish()` makes an image of it, `svg()` the text of an SVG."""
         from amge.viz.bars import bars_page
@@ -317,7 +321,7 @@ class Prediction(Mapping[str, "float | None"]):
         if self.others:
             titles = [f"{title}, person {each.person}" for each in self.persons]
             one, *more = (
-                each.page(of, frames, windows, theme=theme, remark=remark)
+                each.page(of, frames, windows, theme=theme, remark=remark, expected=expected)
                 for each, of in zip(self.persons, titles, strict=True)
             )
             one.below += more
@@ -325,7 +329,7 @@ class Prediction(Mapping[str, "float | None"]):
         if windows is None:
             windows = self.spans() if len(self.windows) > 1 and self.verdict != "nobody" else ()
         remark = ". ".join(text for text in (remark, note(self.verdict, self.reasons)) if text)
-        drawn = body_page if self.keys() <= NAMES.keys() else bars_page
+        drawn = partial(body_page, expected=expected) if self.keys() <= NAMES.keys() else bars_page
         return drawn(dict(ranked(self)), frames, title, self.threshold, windows=windows, note=remark, theme=theme)
 
     def spans(self) -> "list[Span]":
@@ -341,6 +345,7 @@ class Prediction(Mapping[str, "float | None"]):
         theme: str = "light",
         fps: float | None = None,
         progress: Callable[[float, float | None], None] | None = None,
+        expected: Collection[str] | None = None,
     ) -> None:
         """Write what `plot` draws as a picture (png, jpg, webp, svg). Or a video (mp4, mov, mkv): the body map of the
         moment beside what was filmed, the person outlined where poses are known, the timeline below.
@@ -350,6 +355,7 @@ class Prediction(Mapping[str, "float | None"]):
             theme: `light`, `dark` or `colour-blind`.
             fps: frames a second of a folder of images, for a video.
             progress: called with the seconds of a video that are written, and those in all.
+            expected: as for `plot`; in a video, marked window by window.
 
         Raises:
             ValueError: for another suffix or theme, or a video of what was not read from a video.
@@ -361,20 +367,21 @@ class Prediction(Mapping[str, "float | None"]):
         if is_video(path) and self.source:
             from amge.viz.film import film
 
-            people = [each._filmed(bool(self.others)) for each in self.persons]
+            people = [each._filmed(bool(self.others), expected) for each in self.persons]
             film(Path(path), self.source, people, theme, fps, progress)
         else:
             from amge.viz.page import save_page
 
-            save_page(path, self.page(theme=theme))
+            save_page(path, self.page(theme=theme, expected=expected))
 
-    def _filmed(self, several: bool) -> "Person":
+    def _filmed(self, several: bool, expected: Collection[str] | None) -> "Person":
         from amge.viz.film import Person
 
         title = f"Person {self.person}" if several else Path(self.source or "").stem.replace("_", " ")
         notes = [note(each.verdict, each.reasons) for each in self.windows]
         places = [each.places for each in self.windows if each.places is not None]
-        return Person(title, self.spans(), notes, self.threshold, np.concatenate(places) if places else None)
+        seen = np.concatenate(places) if places else None
+        return Person(title, self.spans(), notes, self.threshold, seen, expected)
 
     @property
     def title(self) -> str:

@@ -209,6 +209,13 @@ def test_what_differs_from_an_exercise_is_marked(checkpoint, video, expected):
     assert said == {name: marks[compare(expected, "Barbell Squat").mark(name)] for name in REGION_IDS}
 
 
+def test_the_body_map_marks_what_differs(checkpoint, video, tmp_path):
+    for name, expected in (("plain.svg", []), ("marked.svg", ["--expect", "squat"])):
+        done = amge_cli("predict", video, "--model", checkpoint, "--save", tmp_path / name, "--threshold", 1, *expected)
+        assert done.exit_code == 0, done.stderr
+        assert ("stroke-dasharray" in (tmp_path / name).read_text()) == bool(expected)
+
+
 def test_csv_says_what_was_expected(checkpoint, video):
     result = amge_cli("predict", video, "--model", checkpoint, "--expect", "squat", "--csv")
     rows = list(csv.DictReader(io.StringIO(result.stdout)))

@@ -149,7 +149,8 @@ def predict(
                 picture(result, shown, stills[video], theme, more)
             elif video in pictures:
                 with progress_bar(pictures[video].name) as report:
-                    result.save(pictures[video], theme=theme, fps=fps, progress=report)
+                    regions = wanted.regions if wanted else None
+                    result.save(pictures[video], theme=theme, fps=fps, progress=report, expected=regions)
         except (ValueError, OSError, ImportError) as error:
             complain(error if video in str(error) else ValueError(f"{video}: {reason(error)}"))
             failed = True
@@ -306,7 +307,8 @@ def picture(result: "Prediction", shown: Shown, path: Path, theme: str, more: Ex
             some = list(shown.few.values())[:: -(-len(shown.few) // DRAWN)]
             frames = np.stack([few[len(few) // 2] for few in some])  # of the whole video
         remark = str(more.compared[number]) if more.compared else ""
-        pages.append(each.page(title, frames, several, theme=theme, remark=remark))
+        expected = more.compared[number].expected if more.compared else None
+        pages.append(each.page(title, frames, several, theme=theme, remark=remark, expected=expected))
     path.parent.mkdir(parents=True, exist_ok=True)
     first, *others = pages
     first.below += others

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from amge.errors import VideoError, describe, one_of
 from amge.explain.looks import METHODS, Maps, seeing
-from amge.explain.moments import Moment, moment
+from amge.explain.moments import LEAST, Moment, moment
 from amge.inputs import Input
 from amge.prediction import NAMES, Prediction, WindowPrediction, light, of_windows, threshold_of
 from amge.results import stacked
@@ -46,13 +46,14 @@ class Explanation:
     prediction: Prediction
     """Of the whole video; in a skeleton model of the main person."""
     method: str
-    """`grad-cam` or `attention`."""
+    """One of `METHODS`."""
     moments: tuple[Moment, ...]
     """The windows in order of time: frames, their times, joints in pixels."""
     cells: np.ndarray | None
     """float32 `(windows, T', H', W')`, the grid that the maps are drawn from; None for a model of joints alone."""
     joints: np.ndarray | None
-    """Importance of each joint, float32 `(windows, T, V)` in 0..1; None for a model that sees no joints."""
+    """Importance of each joint, float32 `(windows, T, V)` in 0..1, smoothed over time: a frame counts half, the one
+    before it and the one after it a quarter each. None for a model that sees no joints."""
     graph: Graph | None = None
     """Of the joints."""
 
@@ -75,20 +76,40 @@ class Explanation:
         """Of the region, the mean over the windows."""
         return self.prediction[self.region] or 0.0
 
+    @property
+    def brightest(self) -> float:
+        """Seconds of the frame among those that `at` shows, with the brightest place or joint; the first of several."""
+        times = np.concatenate([each.times for each in self.moments])
+        lit = np.zeros(len(times))
+        for number, (window, index) in enumerate(map(self._shown, times)):
+            if self.cells is not None:
+                lit[number] = self._cells(window)[index].max()
+            points = self.moments[window].keypoints
+            if self.joints is not None and points is not None:
+                lit[number] += (self.joints[window, index] * (points[index, :, 2] >= LEAST)).max()
+        return float(times[lit.argmax()])
+
+    def _shown(self, seconds: float) -> tuple[int, int]:
+        """The window, and the frame in it, that is shown at a time."""
+        starts = [each.times[0] for each in self.moments]
+        window = max(0, int(np.searchsorted(starts, seconds, "right")) - 1)
+        return window, max(0, int(np.searchsorted(self.moments[window].times, seconds, "right")) - 1)
+
+    def _cells(self, window: int) -> Tensor:
+        """Of each frame of a window, `(T, H', W')`."""
+        cells = torch.from_numpy(self.cells[window])  # type: ignore[index]
+        in_time = F.interpolate(cells.flatten(1).T[None], len(self.moments[window].frames), mode="linear")
+        return in_time[0].T.unflatten(1, cells.shape[1:])
+
     def _map(self, window: int, index: int) -> np.ndarray:
         """Of one frame, `(H, W)`."""
-        cells = torch.from_numpy(self.cells[window])  # type: ignore[index]
-        frames, *size = self.moments[window].frames.shape[:3]
-        in_time = F.interpolate(cells.flatten(1).T[None], frames, mode="linear")
-        frame = in_time[0, :, index].view(1, 1, *cells.shape[1:])
-        return F.interpolate(frame, size, mode="bilinear")[0, 0].numpy()
+        frame = self._cells(window)[None, index : index + 1]
+        return F.interpolate(frame, self.moments[window].frames.shape[1:3], mode="bilinear")[0, 0].numpy()
 
     def at(self, seconds: float, bare: bool = False) -> np.ndarray:
         """The frame at a time, with what the model looks at drawn over it unless it is to be bare, `(H, W, 3)`."""
-        starts = [each.times[0] for each in self.moments]
-        window = max(0, int(np.searchsorted(starts, seconds, "right")) - 1)
+        window, index = self._shown(seconds)
         shown = self.moments[window]
-        index = max(0, int(np.searchsorted(shown.times, seconds, "right")) - 1)
         frame = shown.frames[index]
         if self.cells is not None and not bare:
             frame = heated(frame, self._map(window, index))
@@ -167,7 +188,10 @@ def explain(
         arrays = {part: to_shares(torch.stack([maps[region][part] for _, maps in shown])) for part in parts}
         if "joints" in arrays:  # (windows, T', V, 1) to (windows, T, V)
             each_joint = arrays["joints"][..., 0].transpose(1, 2)
-            arrays["joints"] = F.interpolate(each_joint, len(moments[0].times), mode="linear").transpose(1, 2)
+            in_time = F.interpolate(each_joint, len(moments[0].times), mode="linear")
+            around = F.pad(in_time, (1, 1), mode="replicate")
+            smooth = (around[..., :-2] + 2 * in_time + around[..., 2:]) / 4  # that colours do not flicker
+            arrays["joints"] = to_shares(smooth).transpose(1, 2)
         cells, joints = (arrays[part].numpy() if part in arrays else None for part in ("pictures", "joints"))
         return Explanation(region, prediction, method, moments, cells, joints, graph)
 
@@ -226,7 +250,8 @@ def panel(each: Explanation) -> Panel:
     if not any(values is not None and values.any() for values in (each.cells, each.joints)):
         said += "; nothing that is seen speaks for it"
     name = NAMES.get(each.region, "")
-    return Panel(each.prediction.model, f"{name} ({each.region})" if name else each.region, said, each.at)
+    title = f"{name} ({each.region})" if name else each.region
+    return Panel(each.prediction.model, title, said, each.at, each.brightest)
 
 
 def marked(prediction: Prediction, truth: Sequence[str]) -> Marks:

@@ -1,7 +1,8 @@
 """One picture of a prediction: a front and a back body map beside the frames and a ranked list of regions."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cache, partial
+from types import MappingProxyType
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -18,6 +19,9 @@ from amge.viz.timeline import Span, finished
 
 _LISTED = 8
 NAMES = {region.id: region.name for region in REGIONS}
+MARKS = {"missing": "expected, not active", "unexpected": "active, not expected"}
+LINE, DASH = 2.2, (9.0, 7.0)
+"""Of the outline of a marked region: its width, its dashes and gaps; in units of the shapes where the size is 1."""
 
 
 @cache
@@ -30,6 +34,16 @@ def curves(shape: str) -> tuple[np.ndarray, ...]:
     if half[0, 0] == 0 and half[-1, 0] == 0:
         return (_spline(np.vstack([half, mirrored[-2:0:-1]]), np.concatenate([smooth, smooth[-2:0:-1]])),)
     return _spline(half, smooth), _spline(mirrored, smooth)
+
+
+def dashes(points: Sequence[tuple[float, float]], unit: float) -> Iterator[list[tuple[float, float]]]:
+    """The dashes along a closed curve, `unit` pixels being the width of their line."""
+    around = np.array([*points, points[0]])
+    way = np.concatenate([[0], np.hypot(*np.diff(around, axis=0).T).cumsum()])
+    dash, gap = (part / LINE * unit for part in DASH)
+    for start in np.arange(0, way[-1], way[-1] / max(1, round(way[-1] / (dash + gap)))):
+        places = np.linspace(start, start + dash, 5)
+        yield [*zip(*(np.interp(places, way, axis).tolist() for axis in around.T), strict=True)]
 
 
 def _spline(points: np.ndarray, smooth: np.ndarray, steps: int = 10) -> np.ndarray:
@@ -57,6 +71,7 @@ def body_page(
     windows: Sequence[Span] = (),
     note: str = "",
     theme: str = "light",
+    expected: Collection[str] | None = None,
 ) -> Page:
     """Draw probabilities on the body, next to the frames they were estimated from.
 
@@ -69,6 +84,8 @@ def body_page(
         windows: for a timeline below; see `amge.viz.timeline.timeline`.
         note: a line under the title, such as what to think of the prediction.
         theme: `light`, `dark` or `colour-blind`.
+        expected: regions that should be active: those that are not get a dashed outline, and those that are active
+            besides another one; None: nothing is marked.
 
     Returns:
         a page; `draw` gives it as an RGB image.
@@ -87,13 +104,25 @@ def body_page(
     colours = {name: page.theme.shade(value, thresholds[name]) for name, value in values.items()}
     for side, name, middle in zip((FRONT, BACK), ("Front", "Back"), middles, strict=True):
         page.text((middle, 108), name, 17, page.theme.muted, anchor="ma")
-        page.figure(side, colours, middle, 142, 0.9)
+        page.figure(side, colours, middle, 142, 0.9, marked(values, thresholds, expected))
+    if expected is not None:
+        page.mark_legend((middles[0] + middles[1]) / 2, 858, 15)
     page.ranking(values, thresholds, (1224, 108, 1544, 700), "Most likely regions", _LISTED, NAMES)
     page.scale((1224, 764, 1544, 780), thresholds)
     return finished(page, windows, threshold, theme)
 
 
 draw = drawn(body_page)
+
+
+def marked(
+    values: Mapping[str, float], thresholds: Mapping[str, float], expected: Collection[str] | None
+) -> dict[str, str]:
+    """The regions that differ from what is expected to which of `MARKS` they are; none where nothing is known."""
+    if expected is None:
+        return {}
+    active = {name: values[name] >= thresholds[name] for name in values}
+    return {name: "unexpected" if active[name] else "missing" for name in values if active[name] != (name in expected)}
 
 
 def bodies(
@@ -131,9 +160,16 @@ class BodyPage(Page):
     """A page with bodies on it."""
 
     def figure(
-        self, side: Mapping[str, tuple[str, ...]], colours: Mapping[str, Colour], x: float, y: float, size: float
+        self,
+        side: Mapping[str, tuple[str, ...]],
+        colours: Mapping[str, Colour],
+        x: float,
+        y: float,
+        size: float,
+        marks: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        """One view of the body, its midline at `x`, its top at `y`, `size` page units to a unit of the shapes."""
+        """One view of the body, its midline at `x`, its top at `y`, `size` page units to a unit of the shapes; some
+        regions with the outlines of `MARKS`."""
         unit = size * self.unit
         half, margin = round(166 * unit), round(6 * unit)
 
@@ -159,11 +195,36 @@ class BodyPage(Page):
         mask = ImageDraw.Draw(inside)
         mask.polygon(body, 255)
         stroke(mask, body, 255, 1.5)
+        wide = LINE / size**0.5  # in small figures finer, but less so than all else
+        for name, mark in marks.items():
+            for points in (path(curve) for shape in side.get(name, ()) for curve in curves(shape)):
+                stroke(mask, points, 255, 2 * wide)
+                stroke(canvas, points, self.theme.paper, 2 * wide)
+                for dash in dashes(points, wide * unit) if mark == "missing" else ([*points, *points[:2]],):
+                    canvas.line(dash, getattr(self.theme, mark), max(1, round(wide * unit)), joint="curve")
         self.image.paste(layer, (round(x * self.unit) - half, round(y * self.unit) - margin), inside)
-        self.elements.append(partial(self._figure, side, dict(colours), x, y, size))
+        self.elements.append(partial(self._figure, side, dict(colours), x, y, size, dict(marks)))
+
+    def mark_legend(self, middle: float, y: float, size: float) -> None:
+        """What the outlines of `MARKS` mean, in one line."""
+        long, gap = 2 * size, size / 2
+        x = middle - (sum(self.length(text, size) for text in MARKS.values()) + 2 * (long + gap) + 2 * gap) / 2
+        for mark, text in MARKS.items():
+            parts = ((0, 0.24), (0.38, 0.62), (0.76, 1)) if mark == "missing" else ((0, 1),)
+            for start, end in parts:
+                box = (x + start * long, y + 0.5 * size, x + end * long, y + 0.68 * size)
+                self.box(box, getattr(self.theme, mark))
+            self.text((x + long + gap, y), text, size, self.theme.muted)
+            x += long + 3 * gap + self.length(text, size)
 
     def _figure(
-        self, side: Mapping[str, tuple[str, ...]], colours: Mapping[str, Colour], x: float, y: float, size: float
+        self,
+        side: Mapping[str, tuple[str, ...]],
+        colours: Mapping[str, Colour],
+        x: float,
+        y: float,
+        size: float,
+        marks: Mapping[str, str],
     ) -> str:
         """The same as an element of an SVG."""
         body, edge = svg.hexed(self.theme.body), svg.hexed(self.theme.edge)
@@ -173,9 +234,20 @@ class BodyPage(Page):
             f'fill="{svg.hexed(colours.get(name, self.theme.inactive))}"><title>{NAMES.get(name, "")}</title></path>'
             for name, shapes in (*side.items(), ("", FINGERS))
         )
+        wide = LINE / size**0.5
+        dash = f' stroke-dasharray="{DASH[0] * wide / LINE:.1f} {DASH[1] * wide / LINE:.1f}"'
+        outlines = ""
+        for name in marks.keys() & side.keys():
+            data = "".join(svg.outline(curve) for shape in side[name] for curve in curves(shape))
+            line, dashed = svg.hexed(getattr(self.theme, marks[name])), dash if marks[name] == "missing" else ""
+            outlines += (
+                f'<path d="{data}" stroke="{svg.hexed(self.theme.paper)}" stroke-width="{2 * wide:.2f}"/>'
+                f'<path d="{data}" stroke="{line}" stroke-width="{wide:.2f}"{dashed}/>'
+            )
         return (
             f'<g transform="translate({x:g},{y:g}) scale({size:g})"><clipPath id="body"><path d="{around}"/></clipPath>'
             f'<g clip-path="url(#body)" stroke="{body}"><path d="{around}" fill="{body}"/>{muscles}'
             f'<path d="{around}" fill="none" stroke-width="4.5"/></g>'
-            f'<path d="{around}" fill="none" stroke="{edge}" stroke-width="1.5"/></g>'
+            f'<path d="{around}" fill="none" stroke="{edge}" stroke-width="1.5"/>'
+            f'<g fill="none">{outlines}</g></g>'
         )

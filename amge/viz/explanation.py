@@ -17,6 +17,8 @@ MOVING = (".gif", ".mp4")
 FPS = 8
 LONGEST = 240
 """Frames of a video; a longer one is shown faster."""
+SAMPLE = 60_000
+"""Pixels that the colours of a gif are chosen from."""
 ACROSS = 6
 """Frames of a strip."""
 LEFT, RIGHT, GAP, TALLEST = 56, 1544, 10, 760
@@ -33,6 +35,8 @@ class Panel(NamedTuple):
     """Of the region, by the model."""
     at: Callable[[float], np.ndarray]
     """Seconds to the frame that is shown then, uint8 `(H, W, 3)`, always of one size."""
+    brightest: float = 0.0
+    """Seconds at which most is lit."""
 
 
 class Marks(NamedTuple):
@@ -68,13 +72,16 @@ def check_format(path: Path) -> None:
 
 
 def strip(sheet: Sheet, width: int = 1600) -> Image.Image:
-    """A picture in which each panel is a row of frames, spread evenly over the video."""
+    """A picture in which each panel is a row of frames, spread evenly over the video but for the brightest one, which
+    takes the place of its neighbour."""
     count = max(2, ACROSS // len(sheet.panels[0]))
     image, boxes = drawn(sheet, sheet.panels, count, width, 1.0)
     for panels, places in zip(sheet.panels, boxes, strict=True):
         for panel, tiles in zip(panels, places, strict=True):
-            for number, box in enumerate(tiles):
-                put(image, panel.at((number + 0.5) / count * sheet.end), box)
+            times = (np.arange(count) + 0.5) / count * sheet.end
+            times[min(int(panel.brightest / sheet.end * count), count - 1)] = panel.brightest
+            for seconds, box in zip(times, tiles, strict=True):
+                put(image, panel.at(seconds), box)
     return image
 
 
@@ -87,8 +94,24 @@ def animate(path: Path, sheet: Sheet, width: int = 960) -> None:
 
             write_video(part, np.stack(frames), FPS)
         else:
-            first, *others = (Image.fromarray(frame).quantize(128, dither=Image.Dither.NONE) for frame in frames)
+            colours = palette(frames)
+            first, *others = (
+                Image.fromarray(frame).quantize(palette=colours, dither=Image.Dither.NONE) for frame in frames
+            )
             first.save(part, "GIF", save_all=True, append_images=others, duration=1000 // FPS, loop=0)
+
+
+def palette(frames: Sequence[np.ndarray]) -> Image.Image:
+    """256 colours for all frames `(H, W, 3)`, so that nothing flickers that keeps still, as an image that has them. A
+    sixth of the pixels they are chosen from are those of heat, however little of it the frames show."""
+    step = len(frames) * frames[0].size // 3 // SAMPLE + 1
+    pixels = np.concatenate([frame.reshape(-1, 3) for frame in frames])[::step]
+    heat = heat_colours(np.linspace(0, 1, len(pixels) // 5)).round().astype(np.uint8)
+    chosen = Image.fromarray(np.concatenate([pixels, heat])[None]).quantize(256, kmeans=2)
+    colours = np.reshape(chosen.getpalette(), (-1, 3))
+    colours[colours.sum(axis=1).argmax()] = 255  # paper, which the mean of a cluster is not quite
+    chosen.putpalette(colours.ravel().tolist())
+    return chosen
 
 
 def moving(sheet: Sheet, width: int) -> Iterator[Image.Image]:

@@ -1,6 +1,6 @@
 """A video of a prediction: the video itself, the body map of the moment beside it, a timeline with a cursor below."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import closing
 from itertools import chain, groupby, islice
 from pathlib import Path
@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 from amge.files import whole
 from amge.video.read import read_frames
 from amge.video.write import timed_video
-from amge.viz.body_map import NAMES, BodyPage
+from amge.viz.body_map import NAMES, BodyPage, marked
 from amge.viz.body_shapes import BACK, FRONT
 from amge.viz.page import FOOTNOTE, Page, each_threshold, font
 from amge.viz.theme import LIGHT, Colour, Theme, theme_of
@@ -48,6 +48,8 @@ class Person(NamedTuple):
     places: np.ndarray | None = None
     """Where they are, `(N, 5)` in any order: seconds, then left, top, right and bottom as shares of the picture, NaN
     where they are not seen."""
+    expected: Collection[str] | None = None
+    """Regions that should be active, to mark in each window what differs; None: nothing is marked."""
 
 
 def film(
@@ -166,9 +168,12 @@ class Board:
             colours = {name: self.theme.shade(value, thresholds[name]) for name, value in values.items()}
             for side, name, middle in ((FRONT, "Front", 0.28), (BACK, "Back", 0.72)):
                 page.text((middle * PANEL, 83), name, 12, muted, anchor="ma")
-                page.figure(side, colours, middle * PANEL, 100, 0.37)
+                page.figure(side, colours, middle * PANEL, 100, 0.37, marked(values, thresholds, person.expected))
+            if person.expected is not None:
+                page.mark_legend(PANEL / 2, 386, 12)
         if values:
-            top, listed, title = (388, 4, "Most likely regions") if muscles else (86, 12, "Most likely labels")
+            top, listed = (388, 4) if person.expected is None else (410, 3)
+            top, listed, title = (top, listed, "Most likely regions") if muscles else (86, 12, "Most likely labels")
             names = NAMES if muscles else None
             page.ranking(values, thresholds, (MARGIN, top, right, HIGH - 12), title, min(listed, len(values)), names)
         return page

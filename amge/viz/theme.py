@@ -28,6 +28,10 @@ class Theme:
     """Of what is under its threshold, however likely it is."""
     body: Colour
     edge: Colour
+    missing: Colour
+    """Of the dashed line around what is expected and not active."""
+    unexpected: Colour
+    """Of the line around what is active and not expected."""
     heat: tuple[Colour, ...]
     """Of the probabilities `LEVELS`; their lightness goes one way from `LEAST` on."""
 
@@ -68,6 +72,8 @@ LIGHT = Theme(
     inactive=(208, 215, 225),
     body=(235, 239, 244),
     edge=(166, 177, 192),
+    missing=(0, 100, 190),
+    unexpected=(130, 0, 150),
     heat=(
         (192, 203, 217),
         (203, 209, 216),
@@ -87,6 +93,8 @@ DARK = Theme(
     inactive=(60, 69, 86),
     body=(33, 39, 51),
     edge=(110, 122, 142),
+    missing=(90, 195, 255),
+    unexpected=(215, 130, 255),
     heat=((60, 69, 86), (72, 70, 84), (120, 70, 74), (176, 80, 68), (222, 104, 58), (247, 160, 60), (255, 230, 140)),
 )
 """Dull red, orange, bright yellow."""
@@ -98,6 +106,8 @@ COLOUR_BLIND = Theme(
     inactive=(208, 213, 221),
     body=(235, 239, 244),
     edge=(150, 161, 176),
+    missing=(28, 37, 54),
+    unexpected=(200, 60, 0),
     heat=(
         (208, 213, 221),
         (214, 213, 205),

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from itertools import product
 
 import av
@@ -17,6 +18,8 @@ from amge.explain.looks import METHODS, seeing
 from amge.explain.moments import SIDE
 from amge.heads import MeanTokens
 from amge.tokens import TokenBank
+from amge.viz.explanation import Panel, Sheet, palette, strip
+from amge.viz.overlay import heat_colours
 
 REGION = "chest"
 WRIST = 9
@@ -132,6 +135,16 @@ def test_joints_without_pictures_are_drawn_on_paper():
     assert points.min() >= 0 and points.max() <= SIDE
 
 
+def test_joints_do_not_flicker(monkeypatch):
+    flicker = torch.zeros(8, 17, 1)
+    flicker[::2, WRIST] = 1
+    monkeypatch.setitem(METHODS, "grad-cam", lambda *_: {REGION: {"joints": flicker}})
+    keypoints = np.random.default_rng(0).uniform(100, 900, (8, 17, 3)).astype(np.float32)
+    lit = amge.build("st-gcn-tiny").explain(keypoints, REGION).joints[0]
+    assert lit.max() == 1 and not np.delete(lit, WRIST, axis=1).any()
+    assert np.ptp(lit[1:-1, WRIST]) == 0 < lit[1:-1, WRIST].min()
+
+
 def test_a_token_of_its_own_is_what_a_region_attends_with():
     model = amge.build("mvitv2-tiny-mct", head="class-aligned", backbone_args={"norm": False})
     labels = {name: model.spec.labels.index(name) for name in (REGION, "calves")}
@@ -161,6 +174,24 @@ def test_what_cannot_be_explained_is_said(tiny_model):
 @pytest.fixture
 def explained(tiny_model):
     return tiny_model.explain(np.full((30, 32, 48, 3), 90, np.uint8), [REGION, "calves"])
+
+
+def test_a_strip_shows_the_brightest_frame_in_the_order_of_time(explained):
+    cells = np.zeros((1, 8, 2, 2), np.float32)
+    cells[0, 6, 1, 0] = 1
+    found, shown = replace(explained[0], cells=cells), []
+    assert found.brightest == found.moments[0].times[6 * len(found.moments[0].times) // 8]
+    panel = Panel("", "", "", lambda seconds: shown.append(seconds) or found.at(seconds), found.brightest)
+    strip(Sheet("", "", "", [[panel]], panel, found.prediction.windows[-1].end))
+    assert found.brightest in shown[1:] and sorted(shown[1:]) == shown[1:] and len(shown[1:]) == 6
+
+
+def test_a_gif_has_the_colours_of_heat_where_little_is_lit():
+    frames = np.random.default_rng(0).integers(0, 256, (4, 90, 160, 3), np.uint8)
+    frames[:, -2:] = heat = heat_colours(np.linspace(0, 1, 160)).round()
+    frames[:, :20] = 255
+    of_gif = Image.fromarray(frames[0]).quantize(palette=palette(frames), dither=Image.Dither.NONE).convert("RGB")
+    assert np.abs(np.asarray(of_gif)[-1] - heat).max() < 40 and np.asarray(of_gif)[:20].min() == 255
 
 
 @pytest.mark.parametrize("suffix", [".png", ".gif", ".mp4"])

@@ -6,6 +6,7 @@ from amge.muscles import REGION_IDS, REGIONS
 from amge.viz.body_map import colour, curves, draw, save
 from amge.viz.body_shapes import BACK, FINGERS, FRONT, SILHOUETTE
 from amge.viz.page import INACTIVE, shade
+from amge.viz.theme import THEMES, contrast
 
 WIDTH = 480
 SPLIT, END, TOP, BOTTOM = (round(x * WIDTH / 1600) for x in (586, 1150, 136, 846))
@@ -89,6 +90,25 @@ def test_the_scale_is_grey_up_to_the_threshold():
     line = np.asarray(draw({"chest": 0.5}, threshold=0.6, width=1600)).astype(int)[772, 1224:1544]
     grey = (np.abs(line - INACTIVE).max(axis=1) <= 2).sum()
     assert grey == pytest.approx(0.6 * 320, abs=2)
+
+
+@pytest.mark.parametrize("theme", THEMES)
+def test_regions_that_differ_from_what_is_expected_are_outlined(theme):
+    values, colours = {"chest": 0.9, "biceps": 0.9, "quadriceps": 0.1, "calves": 0.1}, THEMES[theme]
+    marks = []
+    for expected in (None, ["chest", "biceps"], ["chest"], ["chest", "biceps", "quadriceps"]):
+        pixels = np.asarray(draw(values, width=1600, theme=theme, expected=expected))[140:840, :1150].astype(int)
+        marks.append([(np.abs(pixels - of).max(axis=2) <= 2) for of in (colours.missing, colours.unexpected)])
+    assert not any(mark.sum() > 60 for both in marks[:2] for mark in both)
+    (missing, unexpected), (dashed, nothing) = marks[2:]
+    assert unexpected.sum() > 250 and missing.sum() < 60 and dashed.sum() > 250 and nothing.sum() < 60
+    assert np.nonzero(unexpected)[0].mean() < 260 < 340 < np.nonzero(dashed)[0].mean()
+
+
+def test_marks_show_against_what_they_are_on():
+    for theme in THEMES.values():
+        assert contrast(theme.missing, theme.inactive) > 3 and contrast(theme.missing, theme.paper) > 4.5
+        assert contrast(theme.unexpected, theme.paper) > 4.5
 
 
 @pytest.mark.parametrize("shape", [(1, 90, 160, 3), (8, 160, 90, 3), (16, 64, 64, 3), (3, 1, 50, 3)])

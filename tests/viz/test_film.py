@@ -92,7 +92,7 @@ def texts(monkeypatch):
 )
 def test_no_text_is_cut_or_overlaps(size, persons, theme, texts):
     said = "doubtful: only the upper body is in the picture; more than one person is seen; nothing moves"
-    everybody = [person(*[0.9] * 4, title=f"Person {n}", note=said) for n in range(persons)]
+    everybody = [person(*[0.9] * 4, title=f"Person {n}", note=said, expected=["chest"]) for n in range(persons)]
     hour = [[Span(1000 * s, 1000 * s + 2000, p) for s, _, p, _ in each.spans] for each in everybody]
     everybody = [each._replace(spans=spans) for each, spans in zip(everybody, hour, strict=True)]
     Board(everybody, size, THEMES[theme]).at(4000, RED)
@@ -103,6 +103,14 @@ def test_no_text_is_cut_or_overlaps(size, persons, theme, texts):
             for other in boxes[:number]:
                 apart = left >= other[2] or other[0] >= right or top >= other[3] or other[1] >= bottom
                 assert apart, (boxes[number], other)
+
+
+def test_what_differs_is_marked_in_each_window():
+    board = Board([person(0.9, 0.1, expected=["chest"])], (160, 120), LIGHT)
+    for seconds, mark, other in ((0, LIGHT.unexpected, LIGHT.missing), (3, LIGHT.missing, LIGHT.unexpected)):
+        panel = board.at(seconds, RED)[95:380, 160:].astype(int)
+        found, none = ((np.abs(panel - of).max(axis=2) < 40).sum() for of in (mark, other))
+        assert found > 5 * none + 20
 
 
 def test_labels_that_are_no_muscles_are_a_list():

@@ -5,7 +5,7 @@ import pytest
 
 from amge.viz.body_map import body_page
 from amge.viz.page import save_page
-from amge.viz.theme import DARK
+from amge.viz.theme import DARK, LIGHT
 
 SVG = "{http://www.w3.org/2000/svg}"
 FRAMES = np.full((2, 30, 40, 3), 200, np.uint8)
@@ -34,3 +34,11 @@ def test_its_text_takes_the_room_that_it_was_measured_to_take(page):
         shift = {"start": 0, "middle": 0.5, "end": 1}[text.get("text-anchor")]
         left = float(text.get("x")) - shift * float(text.get("textLength"))
         assert left >= 0 and left + float(text.get("textLength")) <= 1600
+
+
+def test_an_svg_marks_what_differs_from_what_is_expected():
+    page = body_page({"chest": 0.9, "calves": 0.1}, expected=["calves"])
+    lines = [path for path in ET.fromstring(page.svg()).iter(f"{SVG}path") if path.get("stroke")]
+    missing, unexpected = ("#{:02x}{:02x}{:02x}".format(*each) for each in (LIGHT.missing, LIGHT.unexpected))
+    assert [path.get("stroke-dasharray") is None for path in lines if path.get("stroke") == missing] == [False]
+    assert [path.get("stroke-dasharray") is None for path in lines if path.get("stroke") == unexpected] == [True]
