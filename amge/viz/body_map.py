@@ -13,7 +13,7 @@ from amge.viz.body_shapes import BACK, FINGERS, FRONT, SILHOUETTE
 from amge.viz.page import Page, check_picture, check_values, drawn, each_threshold
 from amge.viz.page import colour as colour
 from amge.viz.page import save as save
-from amge.viz.theme import Colour, theme_of
+from amge.viz.theme import Colour, Theme, theme_of
 from amge.viz.timeline import Span, finished
 
 _LISTED = 8
@@ -160,22 +160,24 @@ class BodyPage(Page):
         mask.polygon(body, 255)
         stroke(mask, body, 255, 1.5)
         self.image.paste(layer, (round(x * self.unit) - half, round(y * self.unit) - margin), inside)
-        self.elements.append(partial(self._figure, side, dict(colours), x, y, size))
+        self.elements.append(partial(_figure, self.theme, side, dict(colours), x, y, size))
 
-    def _figure(
-        self, side: Mapping[str, tuple[str, ...]], colours: Mapping[str, Colour], x: float, y: float, size: float
-    ) -> str:
-        """The same as an element of an SVG."""
-        body, edge = svg.hexed(self.theme.body), svg.hexed(self.theme.edge)
-        around = svg.outline(curves(SILHOUETTE)[0])
-        muscles = "".join(
-            f'<path d="{"".join(svg.outline(curve) for shape in shapes for curve in curves(shape))}" '
-            f'fill="{svg.hexed(colours.get(name, self.theme.inactive))}"><title>{NAMES.get(name, "")}</title></path>'
-            for name, shapes in (*side.items(), ("", FINGERS))
-        )
-        return (
-            f'<g transform="translate({x:g},{y:g}) scale({size:g})"><clipPath id="body"><path d="{around}"/></clipPath>'
-            f'<g clip-path="url(#body)" stroke="{body}"><path d="{around}" fill="{body}"/>{muscles}'
-            f'<path d="{around}" fill="none" stroke-width="4.5"/></g>'
-            f'<path d="{around}" fill="none" stroke="{edge}" stroke-width="1.5"/></g>'
-        )
+
+def _figure(
+    theme: Theme, side: Mapping[str, tuple[str, ...]], colours: Mapping[str, Colour], x: float, y: float, size: float
+) -> str:
+    """One view of the body as an element of an SVG. No method: a page that holds one of its own would hold itself, and
+    its pixels would stay in memory until a garbage collection."""
+    body, edge = svg.hexed(theme.body), svg.hexed(theme.edge)
+    around = svg.outline(curves(SILHOUETTE)[0])
+    muscles = "".join(
+        f'<path d="{"".join(svg.outline(curve) for shape in shapes for curve in curves(shape))}" '
+        f'fill="{svg.hexed(colours.get(name, theme.inactive))}"><title>{NAMES.get(name, "")}</title></path>'
+        for name, shapes in (*side.items(), ("", FINGERS))
+    )
+    return (
+        f'<g transform="translate({x:g},{y:g}) scale({size:g})"><clipPath id="body"><path d="{around}"/></clipPath>'
+        f'<g clip-path="url(#body)" stroke="{body}"><path d="{around}" fill="{body}"/>{muscles}'
+        f'<path d="{around}" fill="none" stroke-width="4.5"/></g>'
+        f'<path d="{around}" fill="none" stroke="{edge}" stroke-width="1.5"/></g>'
+    )
