@@ -120,7 +120,7 @@ def page(model: str) -> gr.Blocks:
                 )
                 region = gr.Dropdown(
                     [("No", ""), ("For what is at work", ACTIVE), *((f"For {each.name}", each.id) for each in REGIONS)],
-                    value="", label="Show where the model looks", info="Takes about three times as long.",
+                    value="", label="Show where the model looks", info="Takes two to four times as long.",
                 )  # fmt: skip
                 start = gr.Button("Look", variant="primary")
             with gr.Column(scale=2, min_width=300):
