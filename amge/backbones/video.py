@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from amge.backbones.adapter import decoder_for
 from amge.backbones.encoded import Encoded
@@ -51,8 +50,7 @@ class SlowFastFeatures(nn.Module):
                 self, lambda *inputs, stage=stage: stage(list(inputs)), *pathways
             )  # stages replace items of the list
         slow, fast = pathways
-        time, height, width = slow.shape[2:]
-        return torch.cat([slow, F.adaptive_avg_pool3d(fast, (time, height, width))], dim=1)
+        return torch.cat([slow, fast.unflatten(2, (slow.shape[2], -1)).mean(dim=3)], dim=1)
 
 
 class SwinFeatures(nn.Module):

@@ -1,5 +1,5 @@
-"""The answer to a clip as HTML: the verdict in words, the body map, bars, frames, a timeline. Nothing is written to
-disk, and nothing in it is loaded from anywhere: pictures are part of the text."""
+"""The answer to a clip as HTML: the verdict in words, the body map, bars, frames, a timeline, where the model looks.
+Nothing is written to disk, and nothing in it is loaded from anywhere: pictures are part of the text."""
 
 import base64
 import io
@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from amge.errors import VideoError, reason
+from amge.errors import VideoError, one_of, reason
 from amge.exercises import Comparison, Expected, check_labels, compare, expect
+from amge.explain.explanation import Explanation, panel
 from amge.muscles import REGION_IDS
 from amge.prediction import NAMES, Prediction, Threshold, WindowPrediction, light, of_windows, ranked, threshold_of
 from amge.video.read import duration
@@ -28,6 +29,8 @@ LONGEST = 180.0
 """Seconds of a clip."""
 FRAMES, SIDE = 8, 240
 """Frames that are shown, and their longer side in pixels."""
+ACTIVE = "active"
+"""In place of a region: each that is active, or the likeliest if none is."""
 MARKS = {"ok": "as expected", "missing": "expected, not active", "unexpected": "not expected"}
 
 
@@ -37,6 +40,7 @@ def answer(
     expected: str | None = None,
     progress: Callable[[float, float | None], None] | None = None,
     longest: float = LONGEST,
+    region: str | None = None,
 ) -> str:
     """What a model says of a clip, as HTML.
 
@@ -46,10 +50,13 @@ def answer(
         expected: an exercise that is expected, by its name.
         progress: called with the seconds read and the seconds in all (None if not known).
         longest: seconds that a clip may last.
+        region: a label, to show where the model sees what speaks for it in the main person, or `ACTIVE`. The clip is
+            read twice for that.
 
     Raises:
         VideoError: if the clip cannot be read, or is too long; says why.
-        ValueError: if the exercise is not known, or the model knows other labels than muscle regions.
+        ValueError: if the exercise or the region is not known, or an exercise is expected and the model knows other
+            labels than muscle regions.
         ImportError: if the model needs a pose estimator that is not installed.
     """
     spec = model.spec
@@ -58,6 +65,8 @@ def answer(
     wanted = expect(expected) if expected else None
     if wanted:
         check_labels(wanted, spec.labels)
+    if region and region != ACTIVE:
+        one_of("region", region, spec.labels)
     seconds = 0.0
     with suppress(VideoError):  # who reads the frames says more
         seconds = duration(clip)
@@ -69,7 +78,14 @@ def answer(
         if window.frames is not None:
             frames[window.start] = [small(frame) for frame in spread(window.frames, 4)]
     result = of_windows(windows, spec.labels, spec.threshold, spec.name, Path(clip).name)
-    return shown(result, frames, wanted)
+    where = ""
+    if region and result.verdict != "nobody":
+        regions = [region] if region != ACTIVE else result.active or [result.top(1)[0][0]]
+        try:
+            where = looks(model.explain(clip, regions, progress=progress))
+        except ValueError as error:  # the model cannot be looked into; the answer stands
+            where = f"<p>Where the model looks cannot be shown: {escape(reason(error))}</p>"
+    return shown(result, frames, wanted, where)
 
 
 def problem(error: Exception, clip: str | Path | None = None) -> str:
@@ -80,13 +96,15 @@ def problem(error: Exception, clip: str | Path | None = None) -> str:
     return f'<div class="amge"><p class="verdict nobody" role="alert">This does not work: {escape(said)}</p></div>'
 
 
-def shown(result: Prediction, frames: dict[float, list[np.ndarray]], wanted: Expected | None) -> str:
-    """A prediction as HTML, with frames by the start of their window."""
+def shown(result: Prediction, frames: dict[float, list[np.ndarray]], wanted: Expected | None, where: str = "") -> str:
+    """A prediction as HTML, with frames by the start of their window, and where the model looks in the main person."""
     parts = [f'<p class="about">{escape(result.source or "")} · {escape(result.model)}</p>']
     for number, each in enumerate(result.persons, 1):
         if result.others:
             parts.append(f"<h3>Person {number}</h3>")
         parts += about(each, frames, compare(each, wanted) if wanted else None)
+        if number == 1:
+            parts.append(where)
     parts.append('<p class="about">Estimated from video. Not medical advice.</p>')
     return f'<div class="amge">{"".join(parts)}</div>'
 
@@ -116,6 +134,25 @@ def about(person: Prediction, frames: dict[float, list[np.ndarray]], compared: C
         yield f'<h4>Frames that the model looked at</h4><div class="frames">{strip}</div>'
     if len(person.windows) > 1 and person.verdict != "nobody":
         yield f"<h4>Over time</h4><table>{''.join(map(row, person.windows, repeat(person.threshold)))}</table>"
+
+
+def looks(explanations: list[Explanation]) -> str:
+    """Frames with what speaks for each region over them, under a line that opens them; the first is open."""
+    parts = ["<h4>Where the model looks</h4>"]
+    for number, each in enumerate(explanations):
+        end, name = each.prediction.windows[-1].end, called(each.region)
+        times = [(index + 0.5) / FRAMES * end for index in range(FRAMES)]
+        strip = "".join(
+            picture(Image.fromarray(small(each.at(t))), f"What speaks for {name} at {t:.1f} s") for t in times
+        )
+        summary = f"<summary>{escape(name)}: {escape(panel(each).said)}</summary>"
+        opened = "" if number else " open"
+        parts.append(f'<details{opened}>{summary}<div class="frames">{strip}</div></details>')
+    parts.append(
+        '<p class="about">The brighter a place, the more it speaks for the region in the eyes of the model. It is not '
+        "where a muscle works, and the model may be wrong.</p>"
+    )
+    return "".join(parts)
 
 
 def verdict(person: Prediction) -> str:

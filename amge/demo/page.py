@@ -1,15 +1,18 @@
 """The page: what it takes, its queue, its limits, and how it is served without anything from elsewhere."""
 
 import secrets
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from amge.builder import load
-from amge.demo.answer import LONGEST, answer, problem
+from amge.demo.answer import ACTIVE, LONGEST, answer, problem
 from amge.exercises import known
 from amge.hub.published import list_pretrained
+from amge.muscles import REGIONS
 
 try:
     import gradio as gr
@@ -60,6 +63,8 @@ class Policy:
 
 
 loaded = cache(load)
+looking = ThreadPoolExecutor(1, "looking")
+"""The one thread that looks at clips: each thread that has computed keeps memory, and Gradio takes any of its 40."""
 
 
 def page(model: str) -> gr.Blocks:
@@ -73,12 +78,23 @@ def page(model: str) -> gr.Blocks:
     """
     loaded(model)
     names = list(dict.fromkeys([model, *(row.full_name for row in list_pretrained() if row.name != model)]))
+    exercises = sorted(known(), key=str.lower)
 
-    def told(clip: str | None, name: str, expected: str | None, progress: Any = gr.Progress()) -> tuple[str, None]:  # noqa: B008
+    def told(
+        clip: str | None,
+        name: str,
+        expected: str | None,
+        region: str | None,
+        progress: Any = gr.Progress(),  # noqa: B008
+    ) -> tuple[str, None]:
         if not clip:
             return problem(ValueError("there is no clip yet; choose or record one")), None
+
+        def found() -> str:
+            return answer(loaded(name), clip, expected, lambda *read: progress(read, unit="s"), region=region)
+
         try:
-            return answer(loaded(name), clip, expected, lambda done, total: progress((done, total), unit="s")), None
+            return looking.submit(copy_context().run, found).result(), None
         except (ValueError, OSError, ImportError) as error:
             return problem(error, clip), None
         finally:
@@ -100,15 +116,17 @@ def page(model: str) -> gr.Blocks:
                 )
                 name = gr.Dropdown(names, value=model, label="Model")
                 expected = gr.Dropdown(
-                    sorted(known(), key=str.lower), value=None, label="Expected exercise (optional)",
-                    allow_custom_value=True,
+                    exercises, value=None, label="Expected exercise (optional)", allow_custom_value=True
+                )
+                region = gr.Dropdown(
+                    [("No", ""), ("For what is at work", ACTIVE), *((f"For {each.name}", each.id) for each in REGIONS)],
+                    value="", label="Show where the model looks", info="Takes two to four times as long.",
                 )  # fmt: skip
                 start = gr.Button("Look", variant="primary")
             with gr.Column(scale=2, min_width=300):
                 said = gr.HTML("The answer comes here.", label="Answer", min_height=280)
-        start.click(
-            told, [clip, name, expected], [said, clip], concurrency_limit=1, api_name="look", show_progress_on=said
-        )
+        asked = [clip, name, expected, region]
+        start.click(told, asked, [said, clip], concurrency_limit=1, api_name="look", show_progress_on=said)
     return blocks.queue(max_size=WAITING)
 
 

@@ -14,7 +14,7 @@ from amge.viz.body_shapes import BACK, FINGERS, FRONT, SILHOUETTE
 from amge.viz.page import Page, check_picture, check_values, drawn, each_threshold
 from amge.viz.page import colour as colour
 from amge.viz.page import save as save
-from amge.viz.theme import Colour, theme_of
+from amge.viz.theme import Colour, Theme, theme_of
 from amge.viz.timeline import Span, finished
 
 _LISTED = 8
@@ -203,7 +203,7 @@ class BodyPage(Page):
                 for dash in dashes(points, wide * unit) if mark == "missing" else ([*points, *points[:2]],):
                     canvas.line(dash, getattr(self.theme, mark), max(1, round(wide * unit)), joint="curve")
         self.image.paste(layer, (round(x * self.unit) - half, round(y * self.unit) - margin), inside)
-        self.elements.append(partial(self._figure, side, dict(colours), x, y, size, dict(marks)))
+        self.elements.append(partial(_figure, self.theme, side, dict(colours), x, y, size, dict(marks)))
 
     def mark_legend(self, middle: float, y: float, size: float) -> None:
         """What the outlines of `MARKS` mean, in one line."""
@@ -217,37 +217,39 @@ class BodyPage(Page):
             self.text((x + long + gap, y), text, size, self.theme.muted)
             x += long + 3 * gap + self.length(text, size)
 
-    def _figure(
-        self,
-        side: Mapping[str, tuple[str, ...]],
-        colours: Mapping[str, Colour],
-        x: float,
-        y: float,
-        size: float,
-        marks: Mapping[str, str],
-    ) -> str:
-        """The same as an element of an SVG."""
-        body, edge = svg.hexed(self.theme.body), svg.hexed(self.theme.edge)
-        around = svg.outline(curves(SILHOUETTE)[0])
-        muscles = "".join(
-            f'<path d="{"".join(svg.outline(curve) for shape in shapes for curve in curves(shape))}" '
-            f'fill="{svg.hexed(colours.get(name, self.theme.inactive))}"><title>{NAMES.get(name, "")}</title></path>'
-            for name, shapes in (*side.items(), ("", FINGERS))
+
+def _figure(
+    theme: Theme,
+    side: Mapping[str, tuple[str, ...]],
+    colours: Mapping[str, Colour],
+    x: float,
+    y: float,
+    size: float,
+    marks: Mapping[str, str],
+) -> str:
+    """One view of the body as an element of an SVG. No method: a page that holds one of its own would hold itself, and
+    its pixels would stay in memory until a garbage collection."""
+    body, edge = svg.hexed(theme.body), svg.hexed(theme.edge)
+    around = svg.outline(curves(SILHOUETTE)[0])
+    muscles = "".join(
+        f'<path d="{"".join(svg.outline(curve) for shape in shapes for curve in curves(shape))}" '
+        f'fill="{svg.hexed(colours.get(name, theme.inactive))}"><title>{NAMES.get(name, "")}</title></path>'
+        for name, shapes in (*side.items(), ("", FINGERS))
+    )
+    wide = LINE / size**0.5
+    dash = f' stroke-dasharray="{DASH[0] * wide / LINE:.1f} {DASH[1] * wide / LINE:.1f}"'
+    outlines = ""
+    for name in (name for name in marks if name in side):
+        data = "".join(svg.outline(curve) for shape in side[name] for curve in curves(shape))
+        line, dashed = svg.hexed(getattr(theme, marks[name])), dash if marks[name] == "missing" else ""
+        outlines += (
+            f'<path d="{data}" stroke="{svg.hexed(theme.paper)}" stroke-width="{2 * wide:.2f}"/>'
+            f'<path d="{data}" stroke="{line}" stroke-width="{wide:.2f}"{dashed}/>'
         )
-        wide = LINE / size**0.5
-        dash = f' stroke-dasharray="{DASH[0] * wide / LINE:.1f} {DASH[1] * wide / LINE:.1f}"'
-        outlines = ""
-        for name in marks.keys() & side.keys():
-            data = "".join(svg.outline(curve) for shape in side[name] for curve in curves(shape))
-            line, dashed = svg.hexed(getattr(self.theme, marks[name])), dash if marks[name] == "missing" else ""
-            outlines += (
-                f'<path d="{data}" stroke="{svg.hexed(self.theme.paper)}" stroke-width="{2 * wide:.2f}"/>'
-                f'<path d="{data}" stroke="{line}" stroke-width="{wide:.2f}"{dashed}/>'
-            )
-        return (
-            f'<g transform="translate({x:g},{y:g}) scale({size:g})"><clipPath id="body"><path d="{around}"/></clipPath>'
-            f'<g clip-path="url(#body)" stroke="{body}"><path d="{around}" fill="{body}"/>{muscles}'
-            f'<path d="{around}" fill="none" stroke-width="4.5"/></g>'
-            f'<path d="{around}" fill="none" stroke="{edge}" stroke-width="1.5"/>'
-            f'<g fill="none">{outlines}</g></g>'
-        )
+    return (
+        f'<g transform="translate({x:g},{y:g}) scale({size:g})"><clipPath id="body"><path d="{around}"/></clipPath>'
+        f'<g clip-path="url(#body)" stroke="{body}"><path d="{around}" fill="{body}"/>{muscles}'
+        f'<path d="{around}" fill="none" stroke-width="4.5"/></g>'
+        f'<path d="{around}" fill="none" stroke="{edge}" stroke-width="1.5"/>'
+        f'<g fill="none">{outlines}</g></g>'
+    )

@@ -108,7 +108,7 @@ def palette(frames: Sequence[np.ndarray]) -> Image.Image:
     pixels = np.concatenate([frame.reshape(-1, 3) for frame in frames])[::step]
     heat = heat_colours(np.linspace(0, 1, len(pixels) // 5)).round().astype(np.uint8)
     chosen = Image.fromarray(np.concatenate([pixels, heat])[None]).quantize(256, kmeans=2)
-    colours = np.reshape(chosen.getpalette(), (-1, 3))
+    colours = np.array(chosen.getpalette()).reshape(-1, 3)
     colours[colours.sum(axis=1).argmax()] = 255  # paper, which the mean of a cluster is not quite
     chosen.putpalette(colours.ravel().tolist())
     return chosen

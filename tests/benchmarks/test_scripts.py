@@ -47,3 +47,13 @@ def test_operators_and_memory_are_counted_without_a_gpu():
     ours, theirs = result["mvitv2-small"], result["torchvision mvit_v2_s"]
     assert ours["most"]["pool_heads"] == ours["most"]["extend_query"] == 16
     assert ours["forward"] < theirs["forward"] / 2 and result["kept, of torchvision mvit_v2_s"] < 0.7
+
+
+@pytest.mark.slow
+def test_the_time_from_a_video_to_its_answer_is_told_by_model(capsys, monkeypatch):
+    options = ["--model", "transm3e-lite", "--model", "transm3e-lite", "--repeats", "1"]
+    monkeypatch.setattr(sys, "argv", ["end_to_end.py", str(ROOT / "examples" / "squat.mp4"), *options])
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    runpy.run_path(str(ROOT / "benchmarks" / "end_to_end.py"))["main"]()
+    found = json.loads(capsys.readouterr().out)["ms"]["transm3e-lite"]
+    assert found["video"] > found["clip"] > 0 and found["of"] == 1

@@ -6,11 +6,11 @@ import pytest
 from typer.testing import CliRunner
 
 from amge.cli import app
-from amge.demo.answer import answer, problem, shown
+from amge.demo.answer import ACTIVE, answer, problem, shown
 from amge.errors import VideoError
 from amge.exercises import expect
 from amge.muscles import REGION_IDS
-from amge.prediction import WindowPrediction, of_windows
+from amge.prediction import NAMES, WindowPrediction, of_windows
 from amge.video.write import write_video
 
 
@@ -53,6 +53,34 @@ def test_a_clip_that_is_too_long_is_refused(tiny_model, clip):
 def test_an_exercise_that_is_not_known_is_refused_before_the_clip_is_read(tiny_model):
     with pytest.raises(ValueError, match="unknown exercise 'barbell squad'"):
         answer(tiny_model, "nowhere.mp4", "barbell squad")
+
+
+def test_a_region_is_shown_where_the_model_sees_it(tiny_model, clip):
+    html = answer(tiny_model, clip, region="biceps")
+    assert html.count('alt="What speaks for Biceps at ') == 8
+    assert re.search(r"Where the model looks Biceps: \d+%, (active|under the threshold)", text(html))
+    assert not re.search(r"(src|href)=.(?!data:)", html)
+
+
+@pytest.mark.parametrize("threshold", [0.0, 1.0])
+def test_what_is_at_work_is_shown_or_else_the_likeliest_region(tiny_model, clip, threshold):
+    tiny_model.spec = tiny_model.spec.replace(threshold=threshold)
+    likeliest, *others = tiny_model.predict(clip).top(20)
+    html = answer(tiny_model, clip, region=ACTIVE)
+    assert html.count("<details") == (1 if threshold else 1 + len(others)) and html.count("<details open") == 1
+    assert f"<summary>{NAMES[likeliest[0]]}: " in html.split("<details open>")[1]
+
+
+def test_a_region_that_is_not_known_is_refused_before_the_clip_is_read(tiny_model):
+    with pytest.raises(ValueError, match="unknown region 'bicep'"):
+        answer(tiny_model, "nowhere.mp4", region="bicep")
+
+
+def test_a_model_that_cannot_be_looked_into_answers_all_the_same(tiny_model, clip):
+    del tiny_model.backbone.watch
+    tiny_model.predict_windows = lambda *given: iter([WindowPrediction(0, 1, dict.fromkeys(REGION_IDS, 0.6), None)])
+    said = text(answer(tiny_model, clip, region="biceps"))
+    assert "At work:" in said and "Where the model looks cannot be shown: " in said
 
 
 def test_the_verdict_says_what_is_at_work_and_why_it_may_be_wrong():

@@ -20,11 +20,12 @@ WAIT = 60_000
 
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory):
-    """A folder with a clip, a black one and a text."""
+    """A folder with a clip, a black one, a long one and a text."""
     folder = tmp_path_factory.mktemp("clips")
     frames = np.random.default_rng(0).integers(0, 256, (8, 48, 64, 3), np.uint8)
     write_video(folder / "clip.mp4", frames, 8)
     write_video(folder / "black.mp4", np.zeros_like(frames), 8)
+    write_video(folder / "long.mp4", np.tile(frames, (16, 1, 1, 1)), 8)
     (folder / "text.mp4").write_text("no video")
     return folder
 
@@ -72,8 +73,11 @@ def page(request, browser, address):
     page.close()
 
 
-def look(page, clip):
+def look(page, clip, region=None):
     """What the page says of a clip."""
+    if region:
+        page.get_by_label("Show where the model looks").click()
+        page.get_by_role("option", name=region, exact=True).click()
     page.locator("input[type=file]").first.set_input_files(clip, timeout=WAIT)
     page.get_by_label("Remove").or_(page.get_by_label("Clear")).first.wait_for(timeout=WAIT)
     page.get_by_role("button", name="Look").click()
@@ -87,6 +91,18 @@ def test_a_clip_gets_a_body_map_and_bars_and_nothing_comes_from_elsewhere(page, 
     assert found.locator("ul.bars li").count() == 20
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "it scrolls sideways"
     assert [url for url in page.asked if not url.startswith((address, "data:", "blob:"))] == []
+    assert not [*uploads.rglob("*.mp4")], "the clip is still there"
+
+
+def test_a_long_clip_gets_a_timeline_and_a_region_is_shown_where_the_model_sees_it(page, clips, uploads):
+    found = look(page, clips / "long.mp4", "For Biceps")
+    assert found.locator("tr").count() == 3
+    frames = found.locator("details[open] img")
+    assert frames.count() == 8 and frames.last.is_visible()
+    assert frames.last.evaluate("image => image.naturalWidth") > 100
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "it scrolls sideways"
+    found.locator("summary").click()
+    assert not frames.last.is_visible()
     assert not [*uploads.rglob("*.mp4")], "the clip is still there"
 
 
@@ -108,7 +124,7 @@ def test_the_same_clip_from_many_at_once_is_answered_to_each(address, clips, upl
 
     def ask(client):
         ready.wait()
-        asked = client.submit(handle_file(clips / "clip.mp4"), model(client), None, api_name="/look")
+        asked = client.submit(handle_file(clips / "clip.mp4"), model(client), None, "", api_name="/look")
         answers.append(asked.result(timeout=60)[0])
 
     threads = [threading.Thread(target=ask, args=(client,)) for client in clients]

@@ -1,9 +1,12 @@
+import gc
+import weakref
+
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
 from amge.muscles import REGION_IDS, REGIONS
-from amge.viz.body_map import colour, curves, draw, save
+from amge.viz.body_map import body_page, colour, curves, draw, save
 from amge.viz.body_shapes import BACK, FINGERS, FRONT, SILHOUETTE
 from amge.viz.page import INACTIVE, shade
 from amge.viz.theme import THEMES, contrast
@@ -177,3 +180,12 @@ def test_a_save_that_fails_leaves_everything_as_it_was(tmp_path):
         assert "\n" not in str(error.value)
     assert sorted(tmp_path.iterdir()) == [folder, old]
     assert old.read_text() == "old"
+
+
+def test_the_pixels_of_a_page_do_not_wait_for_the_garbage_collector():
+    gc.disable()
+    try:
+        page = weakref.ref(body_page({"biceps": 0.9}).image)
+        assert page() is None
+    finally:
+        gc.enable()
