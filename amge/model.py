@@ -380,8 +380,9 @@ class MuscleModel(Module):
         Args:
             source: as for `preprocess`.
             region: a label, or a list of them for a list of explanations; default: the likeliest label.
-            method: `grad-cam`, what raises the label's logit, or `attention`, what the label's token attends to (the
-                mean of all tokens, unless the head is `class-aligned`).
+            method: `grad-cam`, what raises the label's logit, `hires-cam`, the same with the gradient at each place in
+                place of the mean one, or `attention`, what the label's token attends to (the mean of all tokens, unless
+                the head is `class-aligned`).
             pose: as for `preprocess`.
             fps: as for `preprocess`.
             progress: as for `predict_windows`.

@@ -52,8 +52,6 @@ def drops(
             fitting[method] = seeing(model, method)
         except ValueError:
             continue  # no tokens of it attend
-    if any(len(parts) > 1 for parts in fitting.values()):
-        raise SystemExit(f"{options.model} sees pictures and joints; take a model of one of them")
     joints = "joints" in fitting["grad-cam"]
     hidden: Callable[[Tensor, Tensor], Tensor] = hidden_joints if joints else hidden_cells
     before = model(given)[0]
@@ -84,6 +82,7 @@ def means(values: dict[str, list[float]]) -> dict[str, float]:
     return {name: round(sum(each) / len(each), 3) for name, each in values.items()}
 
 
+@torch.no_grad()
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("videos", nargs="+")
@@ -96,6 +95,8 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
     model, of_all = load(options.model), {}
+    if len(seeing(model, "grad-cam")) > 1:
+        raise SystemExit(f"{options.model} sees pictures and joints; take a model of one of them")
     for video in options.videos:
         found = measured(model, video, options)
         print(json.dumps({"model": options.model} | found), flush=True)
@@ -105,5 +106,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    with torch.no_grad():
-        main()
+    main()

@@ -77,12 +77,20 @@ def test_a_row_trains_one_step(row):
     gradients = {name: p.grad for name, p in model.named_parameters()}
     assert [name for name, grad in gradients.items() if grad is None] == []
     silent = [name for name, grad in gradients.items() if grad.abs().sum() == 0]
-    assert [name for name in silent if not any(part in name for part in idle(row))] == []
+    expected = undone(model) | {name for name in silent if any(part in name for part in idle(row))}
+    assert set(silent) <= expected
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
     torch.optim.AdamW([{"params": list(model.parameters())}], lr=1e-3, weight_decay=0.0).step()
     moved = {name for name, p in model.named_parameters() if not torch.equal(p, before[name])}
     assert moved >= set(gradients) - set(silent)
     assert gradients or row.label in ("Random", "All Ones", "All Zeros")
+
+
+def undone(model):
+    """Biases that the batch norm after them takes out again: their gradients are what rounding leaves."""
+    rows = [(name, part) for name, part in model.named_modules() if isinstance(part, torch.nn.Sequential)]
+    norms = torch.nn.modules.batchnorm._BatchNorm
+    return {f"{name}.{i}.bias" for name, part in rows for i in range(len(part) - 1) if isinstance(part[i + 1], norms)}
 
 
 SHALLOW = {"embed_dim": 16, "depth": 2, "double_at": (1,)}

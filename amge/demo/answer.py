@@ -48,7 +48,8 @@ def answer(
         model: with a spec.
         clip: a video file.
         expected: an exercise that is expected, by its name.
-        progress: called with the seconds read and the seconds in all (None if not known).
+        progress: called with the seconds read and the seconds in all (None if not known); twice from the start with a
+            region.
         longest: seconds that a clip may last.
         region: a label, to show where the model sees what speaks for it in the main person, or `ACTIVE`. The clip is
             read twice for that.
@@ -84,16 +85,19 @@ def answer(
         try:
             where = looks(model.explain(clip, regions, progress=progress))
         except ValueError as error:  # the model cannot be looked into; the answer stands
-            where = f"<p>Where the model looks cannot be shown: {escape(reason(error))}</p>"
+            where = f"<p>Where the model looks cannot be shown: {escape(because(error, clip))}</p>"
     return shown(result, frames, wanted, where)
 
 
 def problem(error: Exception, clip: str | Path | None = None) -> str:
-    """Why there is no answer, as HTML; a clip goes by its name, as its folder is nobody's business."""
-    said = reason(error)
-    if clip:
-        said = said.replace(str(clip), Path(clip).name)
-    return f'<div class="amge"><p class="verdict nobody" role="alert">This does not work: {escape(said)}</p></div>'
+    """Why there is no answer, as HTML."""
+    said = escape(because(error, clip))
+    return f'<div class="amge"><p class="verdict nobody" role="alert">This does not work: {said}</p></div>'
+
+
+def because(error: Exception, clip: str | Path | None) -> str:
+    """What an error says; a clip goes by its name, as its folder is nobody's business."""
+    return reason(error).replace(str(clip), Path(clip).name) if clip else reason(error)
 
 
 def shown(result: Prediction, frames: dict[float, list[np.ndarray]], wanted: Expected | None, where: str = "") -> str:

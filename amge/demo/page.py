@@ -1,11 +1,14 @@
 """The page: what it takes, its queue, its limits, and how it is served without anything from elsewhere."""
 
 import secrets
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import Future
 from contextvars import copy_context
-from functools import cache
+from functools import cache, partial
 from importlib.resources import files
 from pathlib import Path
+from queue import SimpleQueue
+from threading import Thread
 from typing import Any
 
 from amge.builder import load
@@ -63,8 +66,24 @@ class Policy:
 
 
 loaded = cache(load)
-looking = ThreadPoolExecutor(1, "looking")
-"""The one thread that looks at clips: each thread that has computed keeps memory, and Gradio takes any of its 40."""
+
+
+@cache
+def calls() -> "SimpleQueue[tuple[Future[str], Callable[[], str]]]":
+    """Where the one thread that looks at clips takes its work from: each thread that has computed keeps memory, and
+    Gradio takes any of its 40. It ends with the program, in the middle of a clip too."""
+    waiting: SimpleQueue[tuple[Future[str], Callable[[], str]]] = SimpleQueue()
+
+    def work() -> None:
+        while True:
+            answered, call = waiting.get()
+            try:
+                answered.set_result(call())
+            except BaseException as error:  # whoever waits raises it
+                answered.set_exception(error)
+
+    Thread(target=work, daemon=True).start()
+    return waiting
 
 
 def page(model: str) -> gr.Blocks:
@@ -94,7 +113,9 @@ def page(model: str) -> gr.Blocks:
             return answer(loaded(name), clip, expected, lambda *read: progress(read, unit="s"), region=region)
 
         try:
-            return looking.submit(copy_context().run, found).result(), None
+            answered: Future[str] = Future()
+            calls().put((answered, partial(copy_context().run, found)))
+            return answered.result(), None
         except (ValueError, OSError, ImportError) as error:
             return problem(error, clip), None
         finally:

@@ -77,8 +77,9 @@ class Explanation:
         return self.prediction[self.region] or 0.0
 
     @property
-    def brightest(self) -> float:
-        """Seconds of the frame among those that `at` shows, with the brightest place or joint; the first of several."""
+    def brightest(self) -> float | None:
+        """Seconds of the frame, among those that `at` shows, whose brightest place and brightest joint are the most
+        together; the first of several; None if nothing is lit."""
         times = np.concatenate([each.times for each in self.moments])
         lit = np.zeros(len(times))
         for number, (window, index) in enumerate(map(self._shown, times)):
@@ -87,7 +88,7 @@ class Explanation:
             points = self.moments[window].keypoints
             if self.joints is not None and points is not None:
                 lit[number] += (self.joints[window, index] * (points[index, :, 2] >= LEAST)).max()
-        return float(times[lit.argmax()])
+        return float(times[lit.argmax()]) if lit.any() else None
 
     def _shown(self, seconds: float) -> tuple[int, int]:
         """The window, and the frame in it, that is shown at a time."""

@@ -91,7 +91,8 @@ def body_page(
         a page; `draw` gives it as an RGB image.
 
     Raises:
-        ValueError: for an unknown region, a value outside 0..1, or frames or a width that cannot be drawn.
+        ValueError: for an unknown region, expected or not, a value outside 0..1, or frames or a width that cannot be
+            drawn.
     """
     values = check_values("probability", _regions(probabilities), "muscle region")
     shared = _regions(threshold) if isinstance(threshold, Mapping) else threshold
@@ -105,8 +106,8 @@ def body_page(
     for side, name, middle in zip((FRONT, BACK), ("Front", "Back"), middles, strict=True):
         page.text((middle, 108), name, 17, page.theme.muted, anchor="ma")
         page.figure(side, colours, middle, 142, 0.9, marked(values, thresholds, expected))
-    if expected is not None:
-        page.mark_legend((middles[0] + middles[1]) / 2, 858, 15)
+    if expected is not None and values:
+        page.mark_legend((middles[0] + middles[1]) / 2, 822 if frames is None else 858, 15)
     page.ranking(values, thresholds, (1224, 108, 1544, 700), "Most likely regions", _LISTED, NAMES)
     page.scale((1224, 764, 1544, 780), thresholds)
     return finished(page, windows, threshold, theme)
@@ -118,11 +119,20 @@ draw = drawn(body_page)
 def marked(
     values: Mapping[str, float], thresholds: Mapping[str, float], expected: Collection[str] | None
 ) -> dict[str, str]:
-    """The regions that differ from what is expected to which of `MARKS` they are; none where nothing is known."""
+    """The regions that differ from what is expected to which of `MARKS` they are; none where nothing is known.
+
+    Raises:
+        ValueError: for what is expected and no region.
+    """
     if expected is None:
         return {}
-    active = {name: values[name] >= thresholds[name] for name in values}
-    return {name: "unexpected" if active[name] else "missing" for name in values if active[name] != (name in expected)}
+    if isinstance(expected, str):
+        raise ValueError(f"expected takes regions, not {expected!r}; amge.exercises.exercise(name).regions has them")
+    wanted = {one_of("muscle region", name, REGION_IDS) for name in expected}
+    if not values:
+        return {}
+    active = {name for name, value in values.items() if value >= thresholds[name]}
+    return {name: "unexpected" if name in active else "missing" for name in REGION_IDS if name in active ^ wanted}
 
 
 def bodies(
@@ -196,12 +206,18 @@ class BodyPage(Page):
         mask.polygon(body, 255)
         stroke(mask, body, 255, 1.5)
         wide = LINE / size**0.5  # in small figures finer, but less so than all else
-        for name, mark in marks.items():
-            for points in (path(curve) for shape in side.get(name, ()) for curve in curves(shape)):
-                stroke(mask, points, 255, 2 * wide)
-                stroke(canvas, points, self.theme.paper, 2 * wide)
-                for dash in dashes(points, wide * unit) if mark == "missing" else ([*points, *points[:2]],):
-                    canvas.line(dash, getattr(self.theme, mark), max(1, round(wide * unit)), joint="curve")
+        outlines = [
+            (mark, path(curve))
+            for name, mark in marks.items()
+            for shape in side.get(name, ())
+            for curve in curves(shape)
+        ]
+        for _, points in outlines:  # before all lines, as neighbours touch
+            stroke(mask, points, 255, 2 * wide)
+            stroke(canvas, points, self.theme.paper, 2 * wide)
+        for mark, points in outlines:
+            for dash in dashes(points, wide * unit) if mark == "missing" else ([*points, *points[:2]],):
+                canvas.line(dash, getattr(self.theme, mark), max(1, round(wide * unit)), joint="curve")
         self.image.paste(layer, (round(x * self.unit) - half, round(y * self.unit) - margin), inside)
         self.elements.append(partial(_figure, self.theme, side, dict(colours), x, y, size, dict(marks)))
 
@@ -238,18 +254,16 @@ def _figure(
     )
     wide = LINE / size**0.5
     dash = f' stroke-dasharray="{DASH[0] * wide / LINE:.1f} {DASH[1] * wide / LINE:.1f}"'
-    outlines = ""
+    papers = lines = ""
     for name in (name for name in marks if name in side):
         data = "".join(svg.outline(curve) for shape in side[name] for curve in curves(shape))
         line, dashed = svg.hexed(getattr(theme, marks[name])), dash if marks[name] == "missing" else ""
-        outlines += (
-            f'<path d="{data}" stroke="{svg.hexed(theme.paper)}" stroke-width="{2 * wide:.2f}"/>'
-            f'<path d="{data}" stroke="{line}" stroke-width="{wide:.2f}"{dashed}/>'
-        )
+        papers += f'<path d="{data}" stroke="{svg.hexed(theme.paper)}" stroke-width="{2 * wide:.2f}"/>'
+        lines += f'<path d="{data}" stroke="{line}" stroke-width="{wide:.2f}"{dashed}/>'
     return (
         f'<g transform="translate({x:g},{y:g}) scale({size:g})"><clipPath id="body"><path d="{around}"/></clipPath>'
         f'<g clip-path="url(#body)" stroke="{body}"><path d="{around}" fill="{body}"/>{muscles}'
         f'<path d="{around}" fill="none" stroke-width="4.5"/></g>'
         f'<path d="{around}" fill="none" stroke="{edge}" stroke-width="1.5"/>'
-        f'<g fill="none">{outlines}</g></g>'
+        f'<g fill="none">{papers}{lines}</g></g>'
     )

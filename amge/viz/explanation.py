@@ -35,7 +35,7 @@ class Panel(NamedTuple):
     """Of the region, by the model."""
     at: Callable[[float], np.ndarray]
     """Seconds to the frame that is shown then, uint8 `(H, W, 3)`, always of one size."""
-    brightest: float = 0.0
+    brightest: float | None = None
     """Seconds at which most is lit."""
 
 
@@ -72,14 +72,15 @@ def check_format(path: Path) -> None:
 
 
 def strip(sheet: Sheet, width: int = 1600) -> Image.Image:
-    """A picture in which each panel is a row of frames, spread evenly over the video but for the brightest one, which
-    takes the place of its neighbour."""
+    """A picture in which each panel is a row of frames, spread evenly over the video but for the brightest one of the
+    first panel in a row, which takes the place of its neighbour."""
     count = max(2, ACROSS // len(sheet.panels[0]))
     image, boxes = drawn(sheet, sheet.panels, count, width, 1.0)
     for panels, places in zip(sheet.panels, boxes, strict=True):
+        times = (np.arange(count) + 0.5) / count * sheet.end
+        if (brightest := panels[0].brightest) is not None:
+            times[min(int(brightest / sheet.end * count), count - 1)] = brightest
         for panel, tiles in zip(panels, places, strict=True):
-            times = (np.arange(count) + 0.5) / count * sheet.end
-            times[min(int(panel.brightest / sheet.end * count), count - 1)] = panel.brightest
             for seconds, box in zip(times, tiles, strict=True):
                 put(image, panel.at(seconds), box)
     return image
@@ -104,8 +105,9 @@ def animate(path: Path, sheet: Sheet, width: int = 960) -> None:
 def palette(frames: Sequence[np.ndarray]) -> Image.Image:
     """256 colours for all frames `(H, W, 3)`, so that nothing flickers that keeps still, as an image that has them. A
     sixth of the pixels they are chosen from are those of heat, however little of it the frames show."""
-    step = len(frames) * frames[0].size // 3 // SAMPLE + 1
-    pixels = np.concatenate([frame.reshape(-1, 3) for frame in frames])[::step]
+    rng = np.random.default_rng(0)
+    each = min(-(-SAMPLE // len(frames)), frames[0].size // 3)
+    pixels = np.concatenate([rng.choice(frame.reshape(-1, 3), each, replace=False) for frame in frames])
     heat = heat_colours(np.linspace(0, 1, len(pixels) // 5)).round().astype(np.uint8)
     chosen = Image.fromarray(np.concatenate([pixels, heat])[None]).quantize(256, kmeans=2)
     colours = np.array(chosen.getpalette()).reshape(-1, 3)

@@ -169,7 +169,7 @@ class Board:
             for side, name, middle in ((FRONT, "Front", 0.28), (BACK, "Back", 0.72)):
                 page.text((middle * PANEL, 83), name, 12, muted, anchor="ma")
                 page.figure(side, colours, middle * PANEL, 100, 0.37, marked(values, thresholds, person.expected))
-            if person.expected is not None:
+            if person.expected is not None and values:
                 page.mark_legend(PANEL / 2, 386, 12)
         if values:
             top, listed = (388, 4) if person.expected is None else (410, 3)

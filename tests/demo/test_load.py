@@ -41,9 +41,11 @@ def server(tmp_path, tiny_spec):
         command, env={**os.environ, "GRADIO_TEMP_DIR": str(uploads)}, stdout=subprocess.PIPE, text=True
     )
     with process:
-        assert "amge demo is at" in process.stdout.readline()
-        yield process, f"http://127.0.0.1:{port}", model, uploads
-        process.terminate()
+        try:
+            assert "amge demo is at" in process.stdout.readline()
+            yield process, f"http://127.0.0.1:{port}", model, uploads
+        finally:
+            process.terminate()
 
 
 def test_32_clips_at_once_are_answered_and_their_memory_is_given_back(server):
@@ -70,4 +72,5 @@ def test_32_clips_at_once_are_answered_and_their_memory_is_given_back(server):
     print(f"{before:.0f} MB before, {most:.0f} at most, {after:.0f} after")
     assert len(answers) == 2 + AT_ONCE and all(answer.count("<li") == 20 for answer in answers)
     assert after < before + 100 and most < before + 250
-    assert not [path for path in uploads.rglob("*") if path.is_file()], "something is still there"
+    assert all("What speaks for Biceps" in answer for answer in answers)
+    assert uploads.is_dir() and not [path for path in uploads.rglob("*") if path.is_file()], "something is still there"
