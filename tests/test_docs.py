@@ -26,12 +26,15 @@ LONG = {
     ROOT / "docs" / "transm3e.md",
     ROOT / "docs" / "training.md",
     ROOT / "docs" / "pictures.md",
+    ROOT / "docs" / "bulk.md",
+    ROOT / "docs" / "skeletons.md",
     ROOT / "docs" / "export.md",
     "amge predict examples --out results.parquet --workers 2",
     'amge predict examples/squat.mp4 --expect "barbell squat" --model transm3e-lite',
 }
 """Networks of full size, as tests/convert compares in small; training, as tests/train does; a video that is drawn, as
-tests/viz does in small; torch's recorder; processes, as a snippet of the same page starts too."""
+tests/viz does in small; torch's recorder; poses, as tests/skeleton looks for; processes, as a snippet of the same page
+starts too."""
 
 
 def each(things):

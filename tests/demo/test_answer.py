@@ -62,7 +62,7 @@ def test_a_region_is_shown_where_the_model_sees_it(tiny_model, clip):
     assert not re.search(r"(src|href)=.(?!data:)", html)
 
 
-@pytest.mark.parametrize("threshold", [0.0, 1.0])
+@pytest.mark.parametrize("threshold", [pytest.param(0.0, marks=pytest.mark.slow), 1.0])
 def test_what_is_at_work_is_shown_or_else_the_likeliest_region(tiny_model, clip, threshold):
     tiny_model.spec = tiny_model.spec.replace(threshold=threshold)
     likeliest, *others = tiny_model.predict(clip).top(20)
