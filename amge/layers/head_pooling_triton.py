@@ -80,7 +80,7 @@ def _forward(
     if BE > 0:
         extra = tl.arange(0, BE)
         there = met[:, None] & (extra < E)[None, :]
-        marked = there & (part == 0) & (row >= M)[:, None]
+        marked = met[:, None] & (extra + part * E < E)[None, :] & (row >= M)[:, None]  # only in the first part
         mark = tl.load(marks + (row - M)[:, None] * E + extra[None, :], mask=marked, other=0.0)
         target = y + first[:, None] + D + extra[None, :]
         tl.store(target, mark.to(y.dtype.element_ty), mask=there)
