@@ -80,15 +80,18 @@ class Explanation:
     def brightest(self) -> float | None:
         """Seconds of the frame, among those that `at` shows, whose brightest place and brightest joint are the most
         together; the first of several; None if nothing is lit."""
-        times = np.concatenate([each.times for each in self.moments])
-        lit = np.zeros(len(times))
-        for number, (window, index) in enumerate(map(self._shown, times)):
+        most, when = 0.0, None
+        ends = [*(each.times[0] for each in self.moments[1:]), np.inf]
+        for window, (shown, end) in enumerate(zip(self.moments, ends, strict=True)):
+            lit = np.zeros(len(shown.times))
             if self.cells is not None:
-                lit[number] = self._cells(window)[index].max()
-            points = self.moments[window].keypoints
-            if self.joints is not None and points is not None:
-                lit[number] += (self.joints[window, index] * (points[index, :, 2] >= LEAST)).max()
-        return float(times[lit.argmax()]) if lit.any() else None
+                lit += self._cells(window).amax(dim=(1, 2)).numpy()
+            if self.joints is not None and shown.keypoints is not None:
+                lit += (self.joints[window] * (shown.keypoints[..., 2] >= LEAST)).max(axis=1)
+            lit[np.asarray(shown.times) >= end] = 0  # the next window is shown then
+            if lit.max() > most:
+                most, when = float(lit.max()), float(shown.times[lit.argmax()])
+        return when
 
     def _shown(self, seconds: float) -> tuple[int, int]:
         """The window, and the frame in it, that is shown at a time."""
