@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from amge.prediction import Prediction
     from amge.repetitions import Repetitions
 
-MARKS = {"ok": "as expected", "missing": "missing", "unexpected": "not expected"}
 STYLES = {"ok": "green", "missing": "bold yellow", "unexpected": "bold red"}
 
 
@@ -69,7 +68,7 @@ def marks(more: Extras, person: int, region: str) -> list[Text]:
     if not more.compared:
         return []
     mark = more.compared[person].mark(region)
-    return [Text(MARKS.get(mark, ""), style=STYLES.get(mark, ""))]
+    return [Text("as expected" if mark == "ok" else mark, style=STYLES.get(mark, ""))]
 
 
 def counted(more: Extras) -> Iterator[Text | Table]:

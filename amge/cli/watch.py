@@ -87,7 +87,7 @@ def watch(
 
             try:
                 if screen:
-                    follow(watching, screen, heard)
+                    follow(watching, screen, heard, wanted.regions if wanted else None)
                 else:
                     for result in watching:
                         heard(result)

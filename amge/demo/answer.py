@@ -19,7 +19,7 @@ from amge.explain.explanation import Explanation, panel
 from amge.muscles import REGION_IDS
 from amge.prediction import NAMES, Prediction, Threshold, WindowPrediction, light, of_windows, ranked, threshold_of
 from amge.video.read import duration
-from amge.viz.body_map import bodies
+from amge.viz.body_map import MARKS, bodies
 from amge.viz.page import shade
 
 if TYPE_CHECKING:
@@ -31,7 +31,8 @@ FRAMES, SIDE = 8, 240
 """Frames that are shown, and their longer side in pixels."""
 ACTIVE = "active"
 """In place of a region: each that is active, or the likeliest if none is."""
-MARKS = {"ok": "as expected", "missing": "expected, not active", "unexpected": "not expected"}
+SAID = {"ok": "as expected"} | MARKS
+OUTLINES = f"Dashed: {MARKS['missing']}. Outlined: {MARKS['unexpected']}."
 
 
 def answer(
@@ -129,9 +130,13 @@ def about(person: Prediction, frames: dict[float, list[np.ndarray]], compared: C
         columns = bars(person, compared)
         if {*person} <= {*REGION_IDS}:
             text = f"Front and back of a body; at work: {', '.join(map(called, person.active)) or 'nothing'}"
-            body = picture(bodies(dict(ranked(person)), person.threshold), text)
+            expected = compared.expected if compared else None
+            body = picture(bodies(dict(ranked(person)), person.threshold, expected=expected), text)
             sides = "<figcaption><span>Front</span><span>Back</span></figcaption>"
-            columns = f'<figure class="body">{body}{sides}</figure>{columns}'
+            differ = (
+                f'<p class="about">{OUTLINES}</p>' if compared and (compared.missing or compared.unexpected) else ""
+            )
+            columns = f'<figure class="body">{body}{sides}{differ}</figure>{columns}'
         yield f'<div class="columns">{columns}</div>'
     if looked := spread([frame for some in seen for frame in some], FRAMES):
         strip = "".join(picture(Image.fromarray(frame), "A frame of the clip") for frame in looked)
@@ -186,7 +191,7 @@ def bars(person: Prediction, compared: Comparison | None) -> str:
     for name, p in ranked(person):
         limit = threshold_of(person.threshold, name)
         colour = "rgb({}, {}, {})".format(*shade(p, limit))
-        mark = MARKS.get(compared.mark(name), "") if compared else ""
+        mark = SAID.get(compared.mark(name), "") if compared else ""
         said = f'<span class="mark {compared.mark(name)}">{mark}</span>' if compared and mark else ""
         rows.append(
             f'<li class="{"active" if p >= limit else "rest"}"><span>{escape(called(name))}</span>{said}'

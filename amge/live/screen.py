@@ -1,7 +1,7 @@
 """A window on the screen: what the camera sees, and what the model says of it."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -70,13 +70,16 @@ class Screen:
             self._root.destroy()
 
 
-def follow(watching: Watch, screen: Screen, heard: Callable[[Result], None]) -> None:
+def follow(
+    watching: Watch, screen: Screen, heard: Callable[[Result], None], expected: Collection[str] | None = None
+) -> None:
     """Show each frame as it comes and each result when it is there, until the frames end or the window is closed.
 
     Args:
         watching: what is followed, in a thread of its own.
         screen: where to.
         heard: called with each result, in that thread.
+        expected: regions that should be active, for marks on the body map.
 
     Raises:
         Exception: what `watching` or `heard` raise.
@@ -92,7 +95,7 @@ def follow(watching: Watch, screen: Screen, heard: Callable[[Result], None]) -> 
                 heard(result)
                 frames = result.prediction.frames
                 seen = seen if frames is None else frames[-1]
-                page = page_of(result, watching)
+                page = page_of(result, watching, expected)
         except BaseException as error:
             failed.append(error)
 
@@ -113,13 +116,13 @@ def follow(watching: Watch, screen: Screen, heard: Callable[[Result], None]) -> 
         raise failed[0]
 
 
-def page_of(result: Result, watching: Watch) -> Image.Image:
+def page_of(result: Result, watching: Watch, expected: Collection[str] | None = None) -> Image.Image:
     """The body map of a result, with how far behind it is."""
     spec = watching.model.spec
     assert spec is not None  # `Watch` refuses models without
     said: Prediction = of_windows([result.prediction], spec.labels, watching.threshold, spec.name)
     title = f"{result.prediction.end:.1f} s, {1000 * result.latency:.0f} ms behind, {result.dropped} frames dropped"
-    return said.plot(title).resize((PAGE, HEIGHT), Image.Resampling.LANCZOS)
+    return said.plot(title, expected=expected).resize((PAGE, HEIGHT), Image.Resampling.LANCZOS)
 
 
 def fitted(frame: np.ndarray | None) -> Image.Image:

@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cache, partial
-from types import MappingProxyType
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -102,10 +101,9 @@ def body_page(
     page = BodyPage(width, theme=theme_of(theme))
     page.heading(title or "Activated muscle regions", note, frames)
     middles = (336, 836) if frames is None else (710, 1034)
-    colours = {name: page.theme.shade(value, thresholds[name]) for name, value in values.items()}
-    for side, name, middle in zip((FRONT, BACK), ("Front", "Back"), middles, strict=True):
+    for name, middle in zip(("Front", "Back"), middles, strict=True):
         page.text((middle, 108), name, 17, page.theme.muted, anchor="ma")
-        page.figure(side, colours, middle, 142, 0.9, marked(values, thresholds, expected))
+    page.figures(values, thresholds, middles, 142, 0.9, expected)
     if expected is not None and values:
         page.mark_legend((middles[0] + middles[1]) / 2, 822 if frames is None else 858, 15)
     page.ranking(values, thresholds, (1224, 108, 1544, 700), "Most likely regions", _LISTED, NAMES)
@@ -136,7 +134,10 @@ def marked(
 
 
 def bodies(
-    probabilities: Mapping[str, float], threshold: float | Mapping[str, float] = 0.5, width: int = 640
+    probabilities: Mapping[str, float],
+    threshold: float | Mapping[str, float] = 0.5,
+    width: int = 640,
+    expected: Collection[str] | None = None,
 ) -> Image.Image:
     """The front and the back alone, side by side, for a page that says the rest itself.
 
@@ -144,6 +145,7 @@ def bodies(
         probabilities: as for `draw`.
         threshold: as for `draw`.
         width: of the picture in pixels.
+        expected: as for `draw`; what the outlines mean is for the page to say.
 
     Returns:
         an RGB image.
@@ -151,13 +153,11 @@ def bodies(
     Raises:
         ValueError: as `draw`.
     """
-    unit = width / 640
-    page = draw(probabilities, threshold=threshold, width=round(1600 * unit))
-    found = Image.new("RGB", (width, round(700 * unit)))
-    for place, left in ((0, 176), (320, 676)):
-        box = (round(left * unit), round(132 * unit), round((left + 320) * unit), round(832 * unit))
-        found.paste(page.crop(box), (round(place * unit), 0))
-    return found
+    values = check_values("probability", _regions(probabilities), "muscle region")
+    check_picture(None, width)
+    page = BodyPage(width, 700, across=640)
+    page.figures(values, each_threshold(threshold, values, "muscle region"), (160, 480), 10, 0.9, expected)
+    return page.finish()
 
 
 def _regions(values: Mapping[str, float]) -> Mapping[str, float]:
@@ -169,6 +169,20 @@ def _regions(values: Mapping[str, float]) -> Mapping[str, float]:
 class BodyPage(Page):
     """A page with bodies on it."""
 
+    def figures(
+        self,
+        values: Mapping[str, float],
+        thresholds: Mapping[str, float],
+        middles: tuple[float, float],
+        y: float,
+        size: float,
+        expected: Collection[str] | None = None,
+    ) -> None:
+        """The front and the back, in the colours of probabilities, with the outlines of what is not as expected."""
+        colours = {name: self.theme.shade(value, thresholds[name]) for name, value in values.items()}
+        for side, middle in zip((FRONT, BACK), middles, strict=True):
+            self.figure(side, colours, middle, y, size, marked(values, thresholds, expected))
+
     def figure(
         self,
         side: Mapping[str, tuple[str, ...]],
@@ -176,7 +190,7 @@ class BodyPage(Page):
         x: float,
         y: float,
         size: float,
-        marks: Mapping[str, str] = MappingProxyType({}),
+        marks: Mapping[str, str],
     ) -> None:
         """One view of the body, its midline at `x`, its top at `y`, `size` page units to a unit of the shapes; some
         regions with the outlines of `MARKS`."""

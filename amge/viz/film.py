@@ -12,8 +12,7 @@ from PIL import Image, ImageDraw
 from amge.files import whole
 from amge.video.read import read_frames
 from amge.video.write import timed_video
-from amge.viz.body_map import NAMES, BodyPage, marked
-from amge.viz.body_shapes import BACK, FRONT
+from amge.viz.body_map import NAMES, BodyPage
 from amge.viz.page import FOOTNOTE, Page, each_threshold, font
 from amge.viz.theme import LIGHT, Colour, Theme, theme_of
 from amge.viz.timeline import Span, clock, lasting
@@ -165,10 +164,10 @@ class Board:
         thresholds = each_threshold(person.threshold, known)
         muscles = known.keys() <= NAMES.keys()
         if muscles:
-            colours = {name: self.theme.shade(value, thresholds[name]) for name, value in values.items()}
-            for side, name, middle in ((FRONT, "Front", 0.28), (BACK, "Back", 0.72)):
-                page.text((middle * PANEL, 83), name, 12, muted, anchor="ma")
-                page.figure(side, colours, middle * PANEL, 100, 0.37, marked(values, thresholds, person.expected))
+            middles = (0.28 * PANEL, 0.72 * PANEL)
+            for name, middle in zip(("Front", "Back"), middles, strict=True):
+                page.text((middle, 83), name, 12, muted, anchor="ma")
+            page.figures(values, thresholds, middles, 100, 0.37, person.expected)
             if person.expected is not None and values:
                 page.mark_legend(PANEL / 2, 386, 12)
         if values:

@@ -6,7 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from amge.cli import app
-from amge.demo.answer import ACTIVE, answer, problem, shown
+from amge.demo.answer import ACTIVE, OUTLINES, answer, problem, shown
 from amge.errors import VideoError
 from amge.exercises import expect
 from amge.muscles import REGION_IDS
@@ -100,7 +100,8 @@ def test_what_differs_from_an_exercise_is_said_and_marked():
     assert "Missing: Gluteus. Not expected: Biceps." in said
     assert "Quadriceps as expected 90%" in said
     assert "Gluteus expected, not active 10%" in said
-    assert "Biceps not expected 90%" in said
+    assert "Biceps active, not expected 90%" in said and OUTLINES in said
+    assert OUTLINES not in text(shown(prediction(["biceps"]), {}, expect(["biceps"])))
 
 
 def test_several_windows_get_a_timeline():
