@@ -62,7 +62,7 @@ class Stage(L.LightningModule):
         losses = {"bce": F.binary_cross_entropy_with_logits(logits, target)}
         if self.teacher and self.distill:
             with torch.no_grad():
-                sender = self.signals(self.teacher.model, batch, self.model.spec.auxiliary)  # type: ignore[union-attr]
+                sender = self.sender(batch)
             losses["kd"] = self.distill(signals, sender)
         if self.joints:
             features = signals.features
@@ -71,6 +71,10 @@ class Stage(L.LightningModule):
             )
         self.log_dict(losses, prog_bar=True)
         return torch.stack(list(losses.values())).sum()
+
+    def sender(self, batch: dict[str, Tensor]) -> Signals:
+        """What the teacher says of the clips."""
+        return self.signals(self.teacher.model, batch, self.model.spec.auxiliary)  # type: ignore[union-attr]
 
     @staticmethod
     def signals(model: MuscleModel, batch: dict[str, Tensor], modality: str) -> Signals:
