@@ -26,13 +26,13 @@ def run(capsys, monkeypatch, *arguments):
 
 @pytest.mark.slow
 def test_it_compares_with_the_bare_encoder(capsys, monkeypatch):
-    (case,) = run(capsys, monkeypatch)["cases"]
+    (case,) = run(capsys, monkeypatch, "--frames", "2", "--size", "64")["cases"]
     assert case["ratio"]["encoder"] > 0 and case["milliseconds"]["encoder"] > 0 and case["peak_mib"]["encoder"] > 0
 
 
 @pytest.mark.slow
 def test_it_compares_with_torchvision_at_any_size_and_shows_how_time_grows(capsys, monkeypatch):
-    arguments = ["--model", "transm3e-small", "--size", "32", "--frames", "2", "4", "--mode", "train"]
+    arguments = ["--model", "transm3e-small", "--size", "32", "--frames", "2", "4"]
     result = run(capsys, monkeypatch, *arguments)
     assert set(result["parameters"]) == {"transm3e-small", "torchvision mvit_v2_s"}
     short, long = result["cases"]
