@@ -32,7 +32,7 @@ FRAMES, SIDE = 8, 240
 ACTIVE = "active"
 """In place of a region: each that is active, or the likeliest if none is."""
 SAID = {"ok": "as expected"} | MARKS
-OUTLINES = f"Dashed: {MARKS['missing']}. Outlined: {MARKS['unexpected']}."
+OUTLINES = f"Dashed outline: {MARKS['missing']}. Solid outline: {MARKS['unexpected']}."
 
 
 def answer(
