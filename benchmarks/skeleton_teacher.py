@@ -27,6 +27,7 @@ from amge.builder import load
 from amge.convert.efficientnet_lite0 import load_efficientnet_lite0
 from amge.distill import Teacher, TokenDistillation
 from amge.hub.names import CONFIG
+from amge.recipes.run_folder import same_run
 from amge.recipes.transm3e_lite.cache import Cached
 from amge.recipes.transm3e_lite.frozen import encoder_of, freeze
 from amge.recipes.transm3e_lite.stage import Stage
@@ -39,8 +40,8 @@ from amge.zoo import spec as spec_of
 BATCH = 64
 
 
-class Mapped(nn.Module):
-    """Distillation of tokens after the last block into receivers of other channels, through a map that is thrown away.
+class MappedTokens(nn.Module):
+    """Distillation of tokens after the last block into receivers of another width, through a map that is thrown away.
 
     Args:
         channels: of the student's tokens.
@@ -57,7 +58,7 @@ class Mapped(nn.Module):
         return self.loss([self.map(student.features.block_tokens["receiver"][-1]).float()], [tokens[-1].float()])
 
 
-class Taught(Stage):
+class TaughtByJoints(Stage):
     """A stage whose teacher sees the joints of the clips.
 
     Args:
@@ -70,29 +71,39 @@ class Taught(Stage):
     def __init__(self, model: amge.MuscleModel, poses: amge.MuscleModel, weight: float, **options: Any) -> None:
         super().__init__(model, **options)
         self.teacher = Teacher(poses)
-        self.distill = Mapped(model.embed_dims[-1], poses.embed_dims[-1], weight)
+        self.distill = MappedTokens(model.embed_dims[-1], poses.embed_dims[-1], weight)
 
-    def sender(self, batch: dict[str, Tensor]) -> Signals:
-        joints, frames = batch["keypoints"].numpy(), self.teacher.model.spec.frames  # type: ignore[union-attr]
-        held = joints[:, np.arange(frames) * joints.shape[1] // frames]  # each pose for as long
-        return self.teacher(torch.from_numpy(normalise(held, COCO17))[:, None])  # type: ignore[misc]
+    def teacher_signals(self, batch: dict[str, Tensor]) -> Signals:
+        joints, frames = batch["keypoints"].cpu().numpy(), self.teacher.model.spec.frames  # type: ignore[union-attr]
+        held = joints[:, np.arange(frames) * joints.shape[1] // frames]  # each pose equally long
+        return self.teacher(torch.from_numpy(normalise(held, COCO17))[:, None].to(batch["keypoints"].device))  # type: ignore[misc]
 
 
 def student(
     arrays: Mapping[str, np.ndarray], teacher: str | None, folder: Path, options: argparse.Namespace, seed: int
 ) -> amge.MuscleModel:
-    """A trained student; one that is in its folder already is loaded."""
+    """A trained student; one that is in its folder already is loaded.
+
+    Raises:
+        ValueError: for features that are not whole or fewer than a batch, or a folder of another run.
+    """
+    clips = Cached(arrays, options.variants, ("rgb",))
+    batches = len(clips) // BATCH
+    if not batches or len(arrays["target"]) % options.variants:
+        raise ValueError(
+            f"{len(arrays['target'])} clips in {options.variants} variants make no batches of {BATCH}; see --variants"
+        )
+    epochs = max(1, round(options.steps / batches))
+    given = {"teacher": teacher, "weight": options.weight, "steps": epochs * batches, "seed": seed}
+    same_run(folder, json.dumps(given | {"variants": options.variants, "clips": len(clips)}))
     if (folder / CONFIG).exists():
         return load(str(folder))
     L.seed_everything(seed, verbose=False)
     model = assemble(spec_of("transm3e-lite"))
     load_efficientnet_lite0(encoder_of(model))
     freeze(encoder_of(model))
-    clips = Cached(arrays, options.variants, ("rgb",))
-    batches = len(clips) // BATCH
-    epochs = round(options.steps / batches)
     steps: dict[str, Any] = {"steps": epochs * batches}
-    stage = Taught(model, load(teacher), options.weight, **steps) if teacher else Stage(model, **steps)
+    stage = TaughtByJoints(model, load(teacher), options.weight, **steps) if teacher else Stage(model, **steps)
     sampler: DistributedSampler = DistributedSampler(clips, num_replicas=1, rank=0, seed=seed)
     return fit(stage, DataLoader(clips, BATCH, sampler=sampler, drop_last=True), folder, epochs, seed, clips)
 
@@ -108,10 +119,12 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=800, help="of training")
     parser.add_argument("--seed", type=int, nargs="+", default=[0])
     options = parser.parse_args()
+    if not (options.features / "done").exists():
+        parser.error(f"{options.features} has no file done: the recipe has not filled it")
     arrays = {file.stem: np.load(file, mmap_mode="r") for file in sorted(options.features.glob("*.npy"))}
     for seed in options.seed:
         for teacher in (None, options.teacher):
-            model = student(arrays, teacher, options.out / f"{teacher or 'alone'}-{seed}", options, seed)
+            model = student(arrays, teacher, options.out / f"{'taught' if teacher else 'alone'}-{seed}", options, seed)
             found = {}
             for split in SPLITS:
                 targets, logits = logits_of(model, options.data, split)

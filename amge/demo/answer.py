@@ -31,7 +31,7 @@ FRAMES, SIDE = 8, 240
 """Frames that are shown, and their longer side in pixels."""
 ACTIVE = "active"
 """In place of a region: each that is active, or the likeliest if none is."""
-SAID = {"ok": "as expected"} | MARKS
+WORDS = {"ok": "as expected"} | MARKS
 OUTLINES = f"Dashed outline: {MARKS['missing']}. Solid outline: {MARKS['unexpected']}."
 
 
@@ -120,7 +120,7 @@ def about(person: Prediction, frames: dict[float, list[np.ndarray]], compared: C
     if compared and compared.score is not None:
         wrong = [
             f"{what}: {', '.join(map(called, regions))}"
-            for what, regions in (("Missing", compared.missing), ("Not expected", compared.unexpected))
+            for what, regions in (("Missing", compared.missing), ("Unexpected", compared.unexpected))
             if regions
         ]
         said = ". ".join([f"{compared.name}: score {compared.score:.2f} of 1", *(wrong or ["Nothing differs"])])
@@ -132,11 +132,10 @@ def about(person: Prediction, frames: dict[float, list[np.ndarray]], compared: C
             text = f"Front and back of a body; at work: {', '.join(map(called, person.active)) or 'nothing'}"
             expected = compared.expected if compared else None
             body = picture(bodies(dict(ranked(person)), person.threshold, expected=expected), text)
-            sides = "<figcaption><span>Front</span><span>Back</span></figcaption>"
-            differ = (
-                f'<p class="about">{OUTLINES}</p>' if compared and (compared.missing or compared.unexpected) else ""
-            )
-            columns = f'<figure class="body">{body}{sides}{differ}</figure>{columns}'
+            sides = "<span>Front</span><span>Back</span>"
+            if compared and (compared.missing or compared.unexpected):
+                sides += f"<small>{OUTLINES}</small>"
+            columns = f'<figure class="body">{body}<figcaption>{sides}</figcaption></figure>{columns}'
         yield f'<div class="columns">{columns}</div>'
     if looked := spread([frame for some in seen for frame in some], FRAMES):
         strip = "".join(picture(Image.fromarray(frame), "A frame of the clip") for frame in looked)
@@ -191,7 +190,7 @@ def bars(person: Prediction, compared: Comparison | None) -> str:
     for name, p in ranked(person):
         limit = threshold_of(person.threshold, name)
         colour = "rgb({}, {}, {})".format(*shade(p, limit))
-        mark = SAID.get(compared.mark(name), "") if compared else ""
+        mark = WORDS.get(compared.mark(name), "") if compared else ""
         said = f'<span class="mark {compared.mark(name)}">{mark}</span>' if compared and mark else ""
         rows.append(
             f'<li class="{"active" if p >= limit else "rest"}"><span>{escape(called(name))}</span>{said}'

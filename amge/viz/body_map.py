@@ -93,9 +93,7 @@ def body_page(
         ValueError: for an unknown region, expected or not, a value outside 0..1, or frames or a width that cannot be
             drawn.
     """
-    values = check_values("probability", _regions(probabilities), "muscle region")
-    shared = _regions(threshold) if isinstance(threshold, Mapping) else threshold
-    thresholds = each_threshold(shared, values, "muscle region")
+    values, thresholds = _checked(probabilities, threshold)
     check_picture(frames, width)
 
     page = BodyPage(width, theme=theme_of(theme))
@@ -153,17 +151,21 @@ def bodies(
     Raises:
         ValueError: as `draw`.
     """
-    values = check_values("probability", _regions(probabilities), "muscle region")
+    values, thresholds = _checked(probabilities, threshold)
     check_picture(None, width)
     page = BodyPage(width, 700, across=640)
-    page.figures(values, each_threshold(threshold, values, "muscle region"), (160, 480), 10, 0.9, expected)
+    page.figures(values, thresholds, (160, 480), 10, 0.9, expected)
     return page.finish()
 
 
-def _regions(values: Mapping[str, float]) -> Mapping[str, float]:
-    for name in values:
+def _checked(
+    probabilities: Mapping[str, float], threshold: float | Mapping[str, float]
+) -> tuple[Mapping[str, float], Mapping[str, float]]:
+    """Probabilities and the threshold of each region."""
+    for name in (*probabilities, *(threshold if isinstance(threshold, Mapping) else ())):
         one_of("muscle region", name, REGION_IDS)
-    return values
+    values = check_values("probability", probabilities, "muscle region")
+    return values, each_threshold(threshold, values, "muscle region")
 
 
 class BodyPage(Page):

@@ -97,11 +97,15 @@ def test_where_nobody_is_seen_that_is_all_it_says():
 def test_what_differs_from_an_exercise_is_said_and_marked():
     html = shown(prediction(["biceps", "quadriceps"]), {}, expect(["quadriceps", "gluteus"]))
     said = text(html)
-    assert "Missing: Gluteus. Not expected: Biceps." in said
+    assert "Missing: Gluteus. Unexpected: Biceps." in said
     assert "Quadriceps as expected 90%" in said
     assert "Gluteus expected, not active 10%" in said
     assert "Biceps active, not expected 90%" in said and OUTLINES in said
     assert OUTLINES not in text(shown(prediction(["biceps"]), {}, expect(["biceps"])))
+    pictures = [
+        re.findall(r'src="([^"]+)"', each)[0] for each in (html, shown(prediction(["biceps", "quadriceps"]), {}, None))
+    ]
+    assert pictures[0] != pictures[1]
 
 
 def test_several_windows_get_a_timeline():

@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 import amge
 from amge.cli import app
 from amge.errors import VideoError
+from amge.exercises import exercise
 from amge.live import Watch
 from amge.live.source import Source
 from amge.video.frames import from_array
@@ -156,6 +157,15 @@ def test_command_tells_once_what_differs_from_an_exercise(file, loaded):
     assert "Quadriceps: should be active and is not" in told[2] and told[:2] + told[3:] == [[]] * 5
     refused = run(file, "--headless", "--expect", "barbel squat")
     assert refused.exit_code == 2 and "did you mean 'Barbell Squat'" in refused.stderr
+
+
+def test_command_tells_the_window_what_is_expected(file, loaded, monkeypatch):
+    told = []
+    monkeypatch.setattr("amge.live.screen.Screen", lambda title: title)
+    monkeypatch.setattr("amge.live.screen.follow", lambda watching, screen, heard, expected: told.append(expected))
+    for options in (["--expect", "barbell squat"], []):
+        assert run(file, "--as-fast-as-possible", *options).exit_code == 0
+    assert told == [exercise("barbell squat").regions, None]
 
 
 def test_command_ends_with_ctrl_c_and_says_how_it_went(file, loaded, monkeypatch):

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from amge.muscles import REGION_IDS, REGIONS
-from amge.viz.body_map import body_page, colour, curves, draw, save
+from amge.viz.body_map import bodies, body_page, colour, curves, draw, save
 from amge.viz.body_shapes import BACK, FINGERS, FRONT, SILHOUETTE
 from amge.viz.page import INACTIVE, shade
 from amge.viz.theme import THEMES, contrast
@@ -93,6 +93,13 @@ def test_the_scale_is_grey_up_to_the_threshold():
     line = np.asarray(draw({"chest": 0.5}, threshold=0.6, width=1600)).astype(int)[772, 1224:1544]
     grey = (np.abs(line - INACTIVE).max(axis=1) <= 2).sum()
     assert grey == pytest.approx(0.6 * 320, abs=2)
+
+
+def test_bodies_alone_are_refused_thresholds_of_no_region_and_marked():
+    plain, marked = (np.asarray(bodies({"biceps": 0.9}, expected=expected)) for expected in (None, ["chest"]))
+    assert plain.shape == marked.shape == (700, 640, 3) and not np.array_equal(plain, marked)
+    with pytest.raises(ValueError, match="unknown muscle region 'arms'"):
+        bodies({"biceps": 0.9}, {"biceps": 0.5, "arms": 0.5})
 
 
 @pytest.mark.parametrize("theme", THEMES)

@@ -62,7 +62,7 @@ class Stage(L.LightningModule):
         losses = {"bce": F.binary_cross_entropy_with_logits(logits, target)}
         if self.teacher and self.distill:
             with torch.no_grad():
-                sender = self.sender(batch)
+                sender = self.teacher_signals(batch)
             losses["kd"] = self.distill(signals, sender)
         if self.joints:
             features = signals.features
@@ -72,7 +72,7 @@ class Stage(L.LightningModule):
         self.log_dict(losses, prog_bar=True)
         return torch.stack(list(losses.values())).sum()
 
-    def sender(self, batch: dict[str, Tensor]) -> Signals:
+    def teacher_signals(self, batch: dict[str, Tensor]) -> Signals:
         """What the teacher says of the clips."""
         return self.signals(self.teacher.model, batch, self.model.spec.auxiliary)  # type: ignore[union-attr]
 
