@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 
 from amge.errors import one_of
 from amge.muscles import REGION_IDS
-from amge.prediction import NAMES, Prediction, Threshold, WindowPrediction, reaching
+from amge.prediction import NAMES, Prediction, WindowPrediction
+from amge.thresholds import Threshold, reaching
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ import torch
 
 import amge
 from amge.evidence import Evidence
-from amge.prediction import Prediction, WindowPrediction, of_windows, overall, ranked
+from amge.prediction import Prediction, WindowPrediction, of_windows, overall
+from amge.thresholds import ranked
 
 LABELS = ("chest", "triceps", "calves")
 

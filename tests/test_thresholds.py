@@ -9,7 +9,8 @@ import torch
 import amge
 from amge.hub import describe, read_spec
 from amge.hub.card import model_card
-from amge.prediction import WindowPrediction, in_words, of_windows
+from amge.prediction import WindowPrediction, of_windows
+from amge.thresholds import in_words
 
 LABELS = ("chest", "triceps", "calves")
 OWN = {"chest": 0.95, "triceps": 0.3, "calves": 0.05}

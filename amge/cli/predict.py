@@ -289,7 +289,7 @@ def picture(result: "Prediction", shown: Shown, path: Path, theme: str, more: Ex
     """Draw each person, over a timeline if there is one."""
     import numpy as np
 
-    from amge.prediction import ranked
+    from amge.thresholds import ranked
     from amge.viz.page import save_page
     from amge.viz.timeline import Span
 
@@ -347,7 +347,8 @@ def csv_rows(results: "list[Prediction]", expected: tuple[str, ...] | None = Non
 
 def table(result: "Prediction", more: Extras = NOTHING) -> None:
     """Print bars for one video and, if it has several windows, its timeline."""
-    from amge.prediction import NAMES, ranked, threshold_of
+    from amge.prediction import NAMES
+    from amge.thresholds import ranked, threshold_of
 
     full, empty = "█░" if "█░".encode(out.encoding, "ignore") else "#-"
     for number, each in enumerate(result.persons):

@@ -17,7 +17,8 @@ from amge.errors import VideoError, one_of, reason
 from amge.exercises import Comparison, Expected, check_labels, compare, expect
 from amge.explain.explanation import Explanation, panel
 from amge.muscles import REGION_IDS
-from amge.prediction import NAMES, Prediction, Threshold, WindowPrediction, light, of_windows, ranked, threshold_of
+from amge.prediction import NAMES, Prediction, WindowPrediction, light, of_windows
+from amge.thresholds import Threshold, ranked, threshold_of
 from amge.video.read import duration
 from amge.viz.body_map import MARKS, bodies
 from amge.viz.page import shade

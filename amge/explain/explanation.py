@@ -18,10 +18,11 @@ from amge.errors import VideoError, describe, one_of
 from amge.explain.looks import METHODS, Maps, seeing
 from amge.explain.moments import LEAST, Moment, moment
 from amge.inputs import Input
-from amge.prediction import NAMES, Prediction, WindowPrediction, light, of_windows, threshold_of
+from amge.prediction import NAMES, Prediction, WindowPrediction, light, of_windows
 from amge.results import stacked
 from amge.skeleton.graph import Graph
 from amge.spec import ModelSpec
+from amge.thresholds import threshold_of
 from amge.viz.explanation import MOVING, Marks, Panel, Sheet, animate, check_format, strip
 from amge.viz.overlay import heated, jointed
 from amge.viz.page import save
