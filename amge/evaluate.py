@@ -27,8 +27,8 @@ from amge.metrics import (
     mean_average_precision,
 )
 from amge.model import MuscleModel
+from amge.prediction import Threshold, check_threshold, threshold_of
 from amge.spec import ModelSpec
-from amge.thresholds import Threshold, check_threshold, threshold_of
 from amge.video.flow_cache import FlowCache
 
 RESAMPLES = 500

@@ -15,9 +15,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from amge.errors import one_of
-from amge.muscles import REGION_IDS
-from amge.prediction import NAMES, Prediction, WindowPrediction
-from amge.thresholds import Threshold, reaching
+from amge.muscles import REGION_IDS, REGION_NAMES
+from amge.prediction import Prediction, Threshold, WindowPrediction, reaching
 
 
 @dataclass(frozen=True)
@@ -205,7 +204,7 @@ class Change(NamedTuple):
 
     def __str__(self) -> str:
         wrong = {"missing": "should be active and is not", "unexpected": "is active and should not be"}[self.mark]
-        return f"{NAMES.get(self.region, self.region)}: {wrong if self.on else 'as expected again'}"
+        return f"{REGION_NAMES.get(self.region, self.region)}: {wrong if self.on else 'as expected again'}"
 
 
 class Alert:

@@ -23,11 +23,19 @@ from amge.inputs import Input, Source, inputs
 from amge.labels import move, rows_of, take
 from amge.layers.checkpointing import set_grad_checkpointing
 from amge.layers.module import Module
-from amge.prediction import Prediction, WindowPrediction, by_prominence, light, of_windows
+from amge.prediction import (
+    Prediction,
+    Threshold,
+    WindowPrediction,
+    by_prominence,
+    check_threshold,
+    in_words,
+    light,
+    of_windows,
+)
 from amge.registry import make_head
 from amge.results import Features, InputSpec, Seen, Signals, stacked
 from amge.spec import ModelSpec, SpecFields, class_names
-from amge.thresholds import Threshold, check_threshold, in_words
 from amge.tokens import TokenBank
 
 if TYPE_CHECKING:

@@ -83,6 +83,8 @@ REGIONS: tuple[Region, ...] = (
 """All regions, in the order of the paper, which is the order of labels and logits."""
 
 REGION_IDS: tuple[str, ...] = tuple(region.id for region in REGIONS)
+REGION_NAMES = {region.id: region.name for region in REGIONS}
+"""For people to read."""
 
 
 def region(id: str) -> Region:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from amge.errors import one_of
 from amge.evidence import LIMITS
 from amge.muscles import REGION_IDS
-from amge.thresholds import Threshold, check_threshold
+from amge.prediction import Threshold, check_threshold
 from amge.video.modality import MODALITIES
 from amge.video.preprocess import CROPS
 from amge.video.sampling import SAMPLINGS

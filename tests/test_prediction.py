@@ -8,8 +8,7 @@ import torch
 
 import amge
 from amge.evidence import Evidence
-from amge.prediction import Prediction, WindowPrediction, of_windows, overall
-from amge.thresholds import ranked
+from amge.prediction import Prediction, WindowPrediction, of_windows, overall, ranked
 
 LABELS = ("chest", "triceps", "calves")
 

@@ -10,9 +10,8 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 ROOMS = (
-    *("version", "errors", "files", "devices", "results", "metrics", "calibrate", "thresholds", "layers", "tokens"),
-    *("labels", "muscles", "heads", "video", "skeleton", "viz", "evidence", "prediction", "spec", "synthetic"),
-    *("exercises",),
+    *("version", "errors", "files", "devices", "results", "metrics", "calibrate", "layers", "tokens", "labels"),
+    *("muscles", "heads", "video", "skeleton", "viz", "evidence", "prediction", "spec", "synthetic", "exercises"),
     *("backbones", "fusion", "distill", "registry", "inputs", "explain", "model", "assemble"),
     *("hub", "zoo", "convert", "builder", "data", "paper"),
     *("repetitions", "evaluate", "bulk", "live", "demo", "train", "export", "recipes", "cli"),

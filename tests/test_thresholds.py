@@ -9,8 +9,7 @@ import torch
 import amge
 from amge.hub import describe, read_spec
 from amge.hub.card import model_card
-from amge.prediction import WindowPrediction, of_windows
-from amge.thresholds import in_words
+from amge.prediction import WindowPrediction, in_words, of_windows
 
 LABELS = ("chest", "triceps", "calves")
 OWN = {"chest": 0.95, "triceps": 0.3, "calves": 0.05}

@@ -14,8 +14,8 @@ from amge.bulk.local import in_workers
 from amge.bulk.predictor import Predictor
 from amge.bulk.store import Store
 from amge.model import MuscleModel
+from amge.prediction import Threshold
 from amge.skeleton.files import is_skeletons
-from amge.thresholds import Threshold
 from amge.video.path import check_fps
 
 Progress = Callable[[float, float | None], None]

@@ -12,7 +12,7 @@ from amge.bulk.table import failure, rows, schema_of
 from amge.devices import usable_device
 from amge.errors import VideoError
 from amge.model import MuscleModel
-from amge.thresholds import Threshold, check_threshold
+from amge.prediction import Threshold, check_threshold
 from amge.version import __version__
 
 

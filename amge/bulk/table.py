@@ -6,8 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from amge.prediction import WindowPrediction
-from amge.thresholds import Threshold
+from amge.prediction import Threshold, WindowPrediction
 
 FIRST = (("video", pa.string()), ("window", pa.int32()), ("start", pa.float64()), ("end", pa.float64()))
 PERSON = ("person", pa.int32())

@@ -46,7 +46,7 @@ def calibrate(
         for name, (error, micro, macro) in figures.items():
             grid.add_row(name, f"{error:.3f}", f"{100 * micro:.1f}", f"{100 * macro:.1f}")
         console.print(grid)
-        from amge.thresholds import in_words
+        from amge.prediction import in_words
 
         typer.echo(f"temperature {fields['temperature']:g}; active from {in_words(fields['threshold'])}")
         typer.echo(f"written to {out}; measured on what it was chosen on, so test it on other data")

@@ -289,7 +289,7 @@ def picture(result: "Prediction", shown: Shown, path: Path, theme: str, more: Ex
     """Draw each person, over a timeline if there is one."""
     import numpy as np
 
-    from amge.thresholds import ranked
+    from amge.prediction import ranked
     from amge.viz.page import save_page
     from amge.viz.timeline import Span
 
@@ -347,8 +347,8 @@ def csv_rows(results: "list[Prediction]", expected: tuple[str, ...] | None = Non
 
 def table(result: "Prediction", more: Extras = NOTHING) -> None:
     """Print bars for one video and, if it has several windows, its timeline."""
-    from amge.prediction import NAMES
-    from amge.thresholds import ranked, threshold_of
+    from amge.muscles import REGION_NAMES
+    from amge.prediction import ranked, threshold_of
 
     full, empty = "█░" if "█░".encode(out.encoding, "ignore") else "#-"
     for number, each in enumerate(result.persons):
@@ -366,7 +366,7 @@ def table(result: "Prediction", more: Extras = NOTHING) -> None:
             filled = round(p * BAR)
             bar = Text(full * filled + empty * (BAR - filled), style=style)
             percent = Text(f"{100 * p:.0f} %", style=style, justify="right")
-            names = Text(name, style=style), Text(NAMES.get(name, ""), style=style)
+            names = Text(name, style=style), Text(REGION_NAMES.get(name, ""), style=style)
             rows.add_row(*names, bar, percent, *marks(more, number, name))
         out.print(rows)
         if len(each.windows) > 1:

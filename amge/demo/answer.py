@@ -16,9 +16,8 @@ from PIL import Image
 from amge.errors import VideoError, one_of, reason
 from amge.exercises import Comparison, Expected, check_labels, compare, expect
 from amge.explain.explanation import Explanation, panel
-from amge.muscles import REGION_IDS
-from amge.prediction import NAMES, Prediction, WindowPrediction, light, of_windows
-from amge.thresholds import Threshold, ranked, threshold_of
+from amge.muscles import REGION_IDS, REGION_NAMES
+from amge.prediction import Prediction, Threshold, WindowPrediction, light, of_windows, ranked, threshold_of
 from amge.video.read import duration
 from amge.viz.body_map import MARKS, bodies
 from amge.viz.page import shade
@@ -203,7 +202,7 @@ def bars(person: Prediction, compared: Comparison | None) -> str:
 
 def called(region: str) -> str:
     """The name of a region for people."""
-    return NAMES.get(region, region)
+    return REGION_NAMES.get(region, region)
 
 
 def upper(text: str) -> str:

@@ -18,11 +18,11 @@ from amge.errors import VideoError, describe, one_of
 from amge.explain.looks import METHODS, Maps, seeing
 from amge.explain.moments import LEAST, Moment, moment
 from amge.inputs import Input
-from amge.prediction import NAMES, Prediction, WindowPrediction, light, of_windows
+from amge.muscles import REGION_NAMES
+from amge.prediction import Prediction, WindowPrediction, light, of_windows, threshold_of
 from amge.results import stacked
 from amge.skeleton.graph import Graph
 from amge.spec import ModelSpec
-from amge.thresholds import threshold_of
 from amge.viz.explanation import MOVING, Marks, Panel, Sheet, animate, check_format, strip
 from amge.viz.overlay import heated, jointed
 from amge.viz.page import save
@@ -254,7 +254,7 @@ def panel(each: Explanation) -> Panel:
     said = f"{each.probability:.0%}, {'active' if active else 'under the threshold'}"
     if not any(values is not None and values.any() for values in (each.cells, each.joints)):
         said += "; nothing that is seen speaks for it"
-    name = NAMES.get(each.region, "")
+    name = REGION_NAMES.get(each.region, "")
     title = f"{name} ({each.region})" if name else each.region
     return Panel(each.prediction.model, title, said, each.at, each.brightest)
 

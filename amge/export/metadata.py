@@ -2,8 +2,8 @@
 
 import json
 
+from amge.prediction import threshold_of
 from amge.spec import ModelSpec
-from amge.thresholds import threshold_of
 from amge.version import __version__
 
 FIELDS = ("activation", "temperature", "modality", "frames", "size", "seconds", "crop", "sampling", "mean", "std")

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from amge.muscles import REGION_IDS
+from amge.prediction import in_words
 from amge.spec import ModelSpec, class_names
-from amge.thresholds import in_words
 
 if TYPE_CHECKING:
     from huggingface_hub import ModelCardData

@@ -15,8 +15,7 @@ from amge.live.newest import Newest, one_by_one, paced
 from amge.live.reuse import Remembering, remembering
 from amge.live.sliding import Sliding
 from amge.live.source import PATIENCE, Source, open_source
-from amge.prediction import WindowPrediction, rounded
-from amge.thresholds import Threshold, check_threshold
+from amge.prediction import Threshold, WindowPrediction, check_threshold, rounded
 
 if TYPE_CHECKING:
     from amge.model import MuscleModel

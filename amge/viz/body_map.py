@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from amge.errors import one_of
-from amge.muscles import REGION_IDS, REGIONS
+from amge.muscles import REGION_IDS, REGION_NAMES
 from amge.viz import svg
 from amge.viz.body_shapes import BACK, FINGERS, FRONT, SILHOUETTE
 from amge.viz.page import Page, check_picture, check_values, drawn, each_threshold
@@ -17,7 +17,6 @@ from amge.viz.theme import Colour, Theme, theme_of
 from amge.viz.timeline import Span, finished
 
 _LISTED = 8
-NAMES = {region.id: region.name for region in REGIONS}
 MARKS = {"missing": "expected, not active", "unexpected": "active, not expected"}
 LINE, DASH = 2.2, (9.0, 7.0)
 """Of the outline of a marked region: its width, its dashes and gaps; in units of the shapes where the size is 1."""
@@ -104,7 +103,7 @@ def body_page(
     page.figures(values, thresholds, middles, 142, 0.9, expected)
     if expected is not None and values:
         page.mark_legend((middles[0] + middles[1]) / 2, 822 if frames is None else 858, 15)
-    page.ranking(values, thresholds, (1224, 108, 1544, 700), "Most likely regions", _LISTED, NAMES)
+    page.ranking(values, thresholds, (1224, 108, 1544, 700), "Most likely regions", _LISTED, REGION_NAMES)
     page.scale((1224, 764, 1544, 780), thresholds)
     return finished(page, windows, threshold, theme)
 
@@ -265,7 +264,7 @@ def _figure(
     around = svg.outline(curves(SILHOUETTE)[0])
     muscles = "".join(
         f'<path d="{"".join(svg.outline(curve) for shape in shapes for curve in curves(shape))}" '
-        f'fill="{svg.hexed(colours.get(name, theme.inactive))}"><title>{NAMES.get(name, "")}</title></path>'
+        f'fill="{svg.hexed(colours.get(name, theme.inactive))}"><title>{REGION_NAMES.get(name, "")}</title></path>'
         for name, shapes in (*side.items(), ("", FINGERS))
     )
     wide = LINE / size**0.5

@@ -10,9 +10,10 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from amge.files import whole
+from amge.muscles import REGION_NAMES
 from amge.video.read import read_frames
 from amge.video.write import timed_video
-from amge.viz.body_map import NAMES, BodyPage
+from amge.viz.body_map import BodyPage
 from amge.viz.page import FOOTNOTE, Page, each_threshold, font
 from amge.viz.theme import LIGHT, Colour, Theme, theme_of
 from amge.viz.timeline import Span, clock, lasting
@@ -162,7 +163,7 @@ class Board:
         values = dict(span.probabilities or {})
         known = dict(next((each.probabilities for each in person.spans if each.probabilities), {}))
         thresholds = each_threshold(person.threshold, known)
-        muscles = known.keys() <= NAMES.keys()
+        muscles = known.keys() <= REGION_NAMES.keys()
         if muscles:
             middles = (0.28 * PANEL, 0.72 * PANEL)
             for name, middle in zip(("Front", "Back"), middles, strict=True):
@@ -173,7 +174,7 @@ class Board:
         if values:
             top, listed = (388, 4) if person.expected is None else (410, 3)
             top, listed, title = (top, listed, "Most likely regions") if muscles else (86, 12, "Most likely labels")
-            names = NAMES if muscles else None
+            names = REGION_NAMES if muscles else None
             page.ranking(values, thresholds, (MARGIN, top, right, HIGH - 12), title, min(listed, len(values)), names)
         return page
 
@@ -199,7 +200,7 @@ class Board:
                 y += ROW
             thresholds = each_threshold(person.threshold, names)
             for name in names:
-                shown = NAMES.get(name, name)
+                shown = REGION_NAMES.get(name, name)
                 page.text((LABELS - 10, y + 1), shown, 13, ink, anchor="ra", room=LABELS - 10 - MARGIN)
                 page.box((LABELS, y + 8, right, y + 9), self.theme.track)
                 for first, last, value in self._stretches(person, name, right - LABELS):

@@ -9,8 +9,8 @@ from amge.cli import app
 from amge.demo.answer import ACTIVE, OUTLINES, answer, problem, shown
 from amge.errors import VideoError
 from amge.exercises import expect
-from amge.muscles import REGION_IDS
-from amge.prediction import NAMES, WindowPrediction, of_windows
+from amge.muscles import REGION_IDS, REGION_NAMES
+from amge.prediction import WindowPrediction, of_windows
 from amge.video.write import write_video
 
 
@@ -68,7 +68,7 @@ def test_what_is_at_work_is_shown_or_else_the_likeliest_region(tiny_model, clip,
     likeliest, *others = tiny_model.predict(clip).top(20)
     html = answer(tiny_model, clip, region=ACTIVE)
     assert html.count("<details") == (1 if threshold else 1 + len(others)) and html.count("<details open") == 1
-    assert f"<summary>{NAMES[likeliest[0]]}: " in html.split("<details open>")[1]
+    assert f"<summary>{REGION_NAMES[likeliest[0]]}: " in html.split("<details open>")[1]
 
 
 def test_a_region_that_is_not_known_is_refused_before_the_clip_is_read(tiny_model):

@@ -5,16 +5,17 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from amge.evidence import Evidence, Verdict, judge
-from amge.muscles import REGIONS
-from amge.thresholds import Threshold, check_threshold, in_words, ranked, reaching, threshold_of
+from amge.evidence import Verdict
+from amge.muscles import REGION_NAMES
+from amge.prediction.thresholds import Threshold, check_threshold, in_words, ranked, reaching, threshold_of
+from amge.prediction.window import WindowPrediction, by_prominence, light
 
 if TYPE_CHECKING:
     from pandas import DataFrame  # type: ignore[import-untyped]
@@ -24,86 +25,8 @@ if TYPE_CHECKING:
     from amge.viz.page import Page
     from amge.viz.timeline import Span
 
-NAMES = {region.id: region.name for region in REGIONS}
-"""For people to read."""
 ROUNDED = 4
 """Digits of a probability in text."""
-
-
-@dataclass(frozen=True)
-class WindowPrediction:
-    """The prediction for one window of a video."""
-
-    start: float
-    end: float
-    """In seconds."""
-    probabilities: Mapping[str, float | None]
-    """All None where nobody is seen."""
-    frames: np.ndarray | None = field(compare=False)
-    """The frames that the model, or the pose estimator, looked at, uint8 `(T, H, W, 3)`; None for skeletons given."""
-    person: int | None = None
-    """Whose it is, numbered in the order of appearance; None where the model looks at the whole picture, or nobody is
-    seen."""
-    weight: float = 1.0
-    """Summed over windows it is largest for the main person: their mean size in pixels."""
-    shares: tuple[float, ...] | None = None
-    """Of the window, for which each of the frames that a video model looks at stands."""
-    keypoints: np.ndarray | None = field(default=None, compare=False)
-    """Of the person, `(T, V, 3)` in pixels of `frames`, or `(T, V, 6)` with world joints in metres besides, in the
-    layout of the pose estimator."""
-    evidence: Evidence | None = None
-    verdict: Verdict = "ok"
-    reasons: tuple[str, ...] = ()
-    """For doubt, in words."""
-    places: np.ndarray | None = field(default=None, compare=False)
-    """Where the person is, `(T, 5)`: seconds, then left, top, right and bottom as shares 0..1 of the picture, NaN where
-    they are not seen. None without poses."""
-
-    def active(self, threshold: Threshold) -> list[str]:
-        """Regions from the threshold up, most likely first."""
-        return reaching(self.probabilities, threshold)
-
-    def judged(
-        self,
-        probabilities: Mapping[str, float | None],
-        evidence: Evidence,
-        limits: Mapping[str, float],
-        doubts: tuple[str, ...] = (),
-    ) -> "WindowPrediction":
-        """The same with its probabilities, or None for each where the evidence says that nobody is there.
-
-        Args:
-            probabilities: by label.
-            evidence: that they rest on.
-            limits: of the model, see `amge.evidence.judge`.
-            doubts: reasons for doubt that are not in the evidence.
-        """
-        verdict, reasons = judge(evidence, limits)
-        if verdict == "nobody":
-            probabilities = dict.fromkeys(probabilities)
-        elif doubts:
-            verdict, reasons = "doubtful", (*doubts, *reasons)
-        return replace(self, probabilities=probabilities, evidence=evidence, verdict=verdict, reasons=reasons)
-
-
-def note(verdict: Verdict, reasons: Sequence[str]) -> str:
-    """What to think of an answer, in one line; empty where nothing speaks against it."""
-    return "" if verdict == "ok" else f"{verdict}: {'; '.join(reasons)}"
-
-
-def light(window: WindowPrediction) -> WindowPrediction:
-    """A prediction without its pictures, so that memory does not grow with a video."""
-    return replace(window, frames=None, keypoints=None)
-
-
-def by_prominence(windows: Sequence[WindowPrediction]) -> list[int | None]:
-    """The persons, the one who is seen largest and longest first; `[None]` if the model looks at the whole picture, or
-    nobody is seen."""
-    weights: dict[int | None, float] = defaultdict(float)
-    for window in windows:
-        weights[window.person] += window.weight
-    persons = sorted(weights, key=lambda person: -weights[person])
-    return [person for person in persons if person is not None] or persons
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -279,7 +202,7 @@ class Prediction(Mapping[str, "float | None"]):
         if windows is None:
             windows = self.spans() if len(self.windows) > 1 and self.verdict != "nobody" else ()
         remark = ". ".join(text for text in (remark, note(self.verdict, self.reasons)) if text)
-        drawn = partial(body_page, expected=expected) if self.keys() <= NAMES.keys() else bars_page
+        drawn = partial(body_page, expected=expected) if self.keys() <= REGION_NAMES.keys() else bars_page
         return drawn(dict(ranked(self)), frames, title, self.threshold, windows=windows, note=remark, theme=theme)
 
     def spans(self) -> "list[Span]":
@@ -355,7 +278,7 @@ class Prediction(Mapping[str, "float | None"]):
         said = "; ".join((self.verdict, *self.reasons))
         rows = "".join(
             f"<tr style='opacity:{1 if p >= threshold_of(self.threshold, name) else 0.45}'><td>{html.escape(name)}</td>"
-            f"<td>{html.escape(NAMES.get(name, ''))}</td>"
+            f"<td>{html.escape(REGION_NAMES.get(name, ''))}</td>"
             f"<td><div style='background:#2a9d5c;height:0.8em;width:{120 * p:.0f}px'></div></td><td>{p:.2f}</td></tr>"
             for name, p in ranked(self.probabilities)
         )
@@ -365,6 +288,11 @@ class Prediction(Mapping[str, "float | None"]):
 def rounded(values: Mapping[str, float | None]) -> dict[str, float | None]:
     """Probabilities as text has them."""
     return {name: None if value is None else round(value, ROUNDED) for name, value in values.items()}
+
+
+def note(verdict: Verdict, reasons: Sequence[str]) -> str:
+    """What to think of an answer, in one line; empty where nothing speaks against it."""
+    return "" if verdict == "ok" else f"{verdict}: {'; '.join(reasons)}"
 
 
 def of_windows(
