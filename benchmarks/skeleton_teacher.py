@@ -19,7 +19,6 @@ import numpy as np
 import torch
 from open_exercise import SPLITS, logits_of, mean_ap
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, DistributedSampler
 
 import amge
 from amge.assemble import assemble
@@ -30,11 +29,10 @@ from amge.hub.names import CONFIG
 from amge.recipes.run_folder import same_run
 from amge.recipes.transm3e_lite.cache import Cached
 from amge.recipes.transm3e_lite.frozen import encoder_of, freeze
-from amge.recipes.transm3e_lite.stage import Stage
+from amge.recipes.transm3e_lite.stage import Stage, train_stage
 from amge.results import Signals
 from amge.skeleton.layouts import COCO17
 from amge.skeleton.sequence import normalise
-from amge.train.loop import fit
 from amge.zoo import spec as spec_of
 
 BATCH = 64
@@ -104,8 +102,7 @@ def student(
     freeze(encoder_of(model))
     steps: dict[str, Any] = {"steps": epochs * batches}
     stage = TaughtByJoints(model, load(teacher), options.weight, **steps) if teacher else Stage(model, **steps)
-    sampler: DistributedSampler = DistributedSampler(clips, num_replicas=1, rank=0, seed=seed)
-    return fit(stage, DataLoader(clips, BATCH, sampler=sampler, drop_last=True), folder, epochs, seed, clips)
+    return train_stage(stage, clips, folder, epochs, BATCH, seed)
 
 
 def main() -> None:
@@ -124,7 +121,11 @@ def main() -> None:
     arrays = {file.stem: np.load(file, mmap_mode="r") for file in sorted(options.features.glob("*.npy"))}
     for seed in options.seed:
         for teacher in (None, options.teacher):
-            model = student(arrays, teacher, options.out / f"{'taught' if teacher else 'alone'}-{seed}", options, seed)
+            folder = options.out / f"{'taught' if teacher else 'alone'}-{seed}"
+            try:
+                model = student(arrays, teacher, folder, options, seed)
+            except ValueError as error:
+                parser.error(str(error))
             found = {}
             for split in SPLITS:
                 targets, logits = logits_of(model, options.data, split)

@@ -16,7 +16,6 @@ from typing import Any
 import lightning as L
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, DistributedSampler
 
 from amge.assemble import assemble
 from amge.convert.efficientnet_lite0 import load_efficientnet_lite0
@@ -34,9 +33,8 @@ from amge.recipes.transm3e_lite.cache import Cached, cache_features
 from amge.recipes.transm3e_lite.clips import Clips, Stock
 from amge.recipes.transm3e_lite.ensemble import side_by_side
 from amge.recipes.transm3e_lite.frozen import encoder_of, freeze
-from amge.recipes.transm3e_lite.stage import Stage
+from amge.recipes.transm3e_lite.stage import Stage, train_stage
 from amge.spec import ModelSpec
-from amge.train.loop import fit
 from amge.train.provenance import made_of
 from amge.train.run import start_from, tokens_alone
 
@@ -175,9 +173,7 @@ def train(
         if not steps:
             raise ValueError(f"{len(clips)} clips make no batch of {batch_size}, or epochs={epochs} trains nothing")
         trainable = Stage(model, spec.modality, steps=steps, **options)
-        sampler: DistributedSampler = DistributedSampler(clips, num_replicas=1, rank=0, seed=chance + number)
-        loader = DataLoader(clips, batch_size, sampler=sampler, drop_last=True)  # the sampler shuffles by epoch
-        return fit(trainable, loader, folder, epochs[number], chance + number, clips)
+        return train_stage(trainable, clips, folder, epochs[number], batch_size, chance + number)
 
     if spec.fusion is None:  # one bank: nothing to distil into, nothing to fuse
         return stage("student", spec, 0)

@@ -1,19 +1,24 @@
 """One training stage as a Lightning module: classification, token distillation and joint localisation."""
 
+from pathlib import Path
+
 import lightning as L
 import torch
 from einops import rearrange
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.data import DataLoader, DistributedSampler
 
 from amge.assemble import distillation
 from amge.distill import Teacher
 from amge.model import MuscleModel
 from amge.recipes.optimizer import adamw
+from amge.recipes.transm3e_lite.cache import Cached
 from amge.recipes.transm3e_lite.frozen import forward_top
 from amge.results import Signals
 from amge.skeleton.layouts import COCO17
+from amge.train.loop import fit
 
 
 class Stage(L.LightningModule):
@@ -106,3 +111,22 @@ class Stage(L.LightningModule):
         optimizer = adamw(self, self.lr, self.weight_decay, spared)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.lr, total_steps=self.steps, pct_start=0.05)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def train_stage(stage: Stage, clips: Cached, folder: Path, epochs: int, batch_size: int, seed: int) -> MuscleModel:
+    """Train on kept features to the end, going on from the folder's last epoch, and save the model.
+
+    Args:
+        stage: what is trained.
+        clips: of an epoch.
+        folder: of the model.
+        epochs: in all.
+        batch_size: clips a step.
+        seed: of all chance.
+
+    Returns:
+        the model in eval mode.
+    """
+    sampler: DistributedSampler = DistributedSampler(clips, num_replicas=1, rank=0, seed=seed)
+    loader = DataLoader(clips, batch_size, sampler=sampler, drop_last=True)  # the sampler shuffles by epoch
+    return fit(stage, loader, folder, epochs, seed, clips)
