@@ -21,8 +21,8 @@ NAMES = [
     *(f"{name}+tokens" for name in WITH_TOKENS),
 ]
 TRACED = (
-    *("random", "all-ones", "transm3e-lite", "transm3e-tiny", "two-stream-tiny"),
-    *("c2d-tiny", "slowfast-tiny", "videoswin-tiny+tokens", "st-gcn-tiny", "ctr-gcn-tiny", "hd-gcn-tiny"),
+    *("random", "all-ones", "transm3e-lite", "transm3e-tiny", "two-stream-tiny", "mvitv2-tiny"),
+    *("i3d-tiny", "slowfast-tiny", "videoswin-tiny+tokens", "st-gcn-tiny", "ctr-gcn-tiny", "hd-gcn-tiny"),
 )
 """Tracing takes seconds a model. Each block, head, fusion and decoder of the others is in one of these."""
 THREE_LEVELS = ((0,), (1, 2, 5, 6), (3, 4, 7, 8, 11, 12, 9, 10, 13, 14, 15, 16))

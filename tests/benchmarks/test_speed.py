@@ -32,7 +32,7 @@ def test_it_compares_with_the_bare_encoder(capsys, monkeypatch):
 
 @pytest.mark.slow
 def test_it_compares_with_torchvision_at_any_size_and_shows_how_time_grows(capsys, monkeypatch):
-    arguments = ["--model", "transm3e-small", "--size", "32", "--frames", "2", "4"]
+    arguments = ["--model", "transm3e-small", "--size", "32", "--frames", "2", "4", "--mode", "train"]
     result = run(capsys, monkeypatch, *arguments)
     assert set(result["parameters"]) == {"transm3e-small", "torchvision mvit_v2_s"}
     short, long = result["cases"]
