@@ -12,7 +12,7 @@ from torch import nn
 from amge.backbones.blind import Blind
 from amge.backbones.frames import timm_frames
 from amge.backbones.mvit import MViT, mvitv2
-from amge.backbones.skeleton import ctr_gcn, hd_gcn, joint_mixer, st_gcn
+from amge.backbones.skeleton import ctr_gcn, hd_gcn, joint_mixer, pose_mlp, st_gcn
 from amge.backbones.video import TEMPORAL_STRIDE, cnn, video_swin
 from amge.distill.logits import LogitDistillation, PredictionDistillation
 from amge.distill.placement import PLACEMENTS, FeatureDistillation
@@ -64,6 +64,7 @@ PARTS: dict[str, dict[str, Callable[..., nn.Module]]] = {
         "ctr-gcn": ctr_gcn,
         "hd-gcn": hd_gcn,
         "joint-mixer": joint_mixer,
+        "pose-mlp": pose_mlp,
         "blind": Blind,
     },
     "fusion": {

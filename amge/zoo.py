@@ -45,6 +45,19 @@ def transm3e_lite_pose() -> ModelSpec:
     )
 
 
+@register_model
+def pose_mlp() -> ModelSpec:
+    """Muscle tokens that read an MLP on the mean and the extremes over time of joints. 1.3 M parameters."""
+    return ModelSpec(
+        arch="pose-mlp",
+        backbone="pose-mlp",
+        backbone_args={"streams": PICTURE, "dim": 96, "depth": 3, "num_heads": 4},
+        modality="skeleton",
+        frames=16,
+        seconds=5.0,
+    )
+
+
 PAPER: dict[str, Any] = {
     "backbone": "mvitv2",
     "frames": 16,

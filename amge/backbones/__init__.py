@@ -8,6 +8,7 @@ from amge.backbones.encoded import Encoded
 from amge.backbones.frames import Frames
 from amge.backbones.hdgcn import HDGCN
 from amge.backbones.mvit import BlockSetting, MViT, mvitv2
+from amge.backbones.pose_mlp import PoseMLP
 from amge.backbones.skeleton import JointMixer, Skeleton, joint_mixer
 from amge.backbones.stgcn import STGCN
 from amge.skeleton.graph import Graph
@@ -25,6 +26,7 @@ __all__ = [
     "Graph",
     "JointMixer",
     "MViT",
+    "PoseMLP",
     "Skeleton",
     "TokenDecoder",
     "joint_mixer",

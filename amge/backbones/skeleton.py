@@ -14,6 +14,7 @@ from amge.backbones.adapter import TokenDecoder, decoder_for
 from amge.backbones.ctrgcn import CTRGCN
 from amge.backbones.encoded import Encoded
 from amge.backbones.hdgcn import HDGCN
+from amge.backbones.pose_mlp import PoseMLP
 from amge.backbones.spatial import Convolution, spatial_layers
 from amge.backbones.stgcn import STGCN
 from amge.backbones.streams import axes, channels, stream
@@ -159,7 +160,7 @@ def _skeleton(
     graph: Graph | None = None,
     streams: Sequence[str] = ("joint",),
 ) -> Skeleton:
-    grid = (-(-frames // reduction), encoder.joints, 1)
+    grid = (-(-frames // reduction), getattr(encoder, "parts", encoder.joints), 1)
     return Skeleton(encoder, decoder_for(with_tokens, encoder.out_channels, grid, adapter), masking, streams, graph)
 
 
@@ -243,3 +244,23 @@ def hd_gcn(
     joints = graph_of(graph)
     encoder = HDGCN(joints, persons, width, levels, in_channels=channels(streams))
     return _skeleton(encoder, frames, 4, masking, with_tokens, adapter, joints, streams)
+
+
+def pose_mlp(
+    graph: str | Mapping[str, Any] = "coco-17",
+    width: int = 24,
+    parts: int = 24,
+    levels: Sequence[float] = (0.05, 0.95),
+    dropout: float = 0.1,
+    streams: Sequence[str] = ("joint",),
+    masking: bool = True,
+    with_tokens: bool = True,
+    **adapter: Any,
+) -> Skeleton:
+    """`Skeleton` on a `PoseMLP`, for any number of persons and clips of any length.
+
+    Arguments as of `PoseMLP`, `Skeleton` and `joint_mixer`; `graph` may be a name.
+    """
+    joints = graph_of(graph)
+    encoder = PoseMLP(joints.joints, width, parts, levels, dropout, channels(streams))
+    return _skeleton(encoder, 1, 1, masking, with_tokens, adapter, joints, streams)

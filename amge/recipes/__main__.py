@@ -121,8 +121,8 @@ def small(
 def poses(
     data: Annotated[Path, typer.Option(help="Folder of the prepared open exercise photographs.")],
     out: Annotated[Path, typer.Option(help="Run folder; run again to go on after a cut.")],
-    model: Annotated[str, typer.Option(help="Another graph network to train, from `amge list`.")] = "st-gcn",
-    width: Annotated[int, typer.Option(help="Channels of its first blocks.")] = 24,
+    model: Annotated[str, typer.Option(help="Another network of joints to train, from `amge list`.")] = "st-gcn",
+    width: Annotated[int, typer.Option(help="Channels of its first blocks, or of its parts.")] = 24,
     stream: Annotated[
         list[str] | None, typer.Option(help=f"What it sees, of {', '.join(STREAMS)}; default: those of the picture.")
     ] = None,
