@@ -18,16 +18,17 @@ NAMES = [
     *(name for name in amge.list_models() if "tiny" in name),
     *STATISTICAL,
     "transm3e-lite",
+    "pose-mlp",
     *(f"{name}+tokens" for name in WITH_TOKENS),
 ]
 TRACED = (
     *("random", "all-ones", "transm3e-lite", "transm3e-tiny", "two-stream-tiny", "mvitv2-tiny"),
-    *("i3d-tiny", "slowfast-tiny", "videoswin-tiny+tokens", "st-gcn-tiny", "ctr-gcn-tiny", "hd-gcn-tiny"),
+    *("i3d-tiny", "slowfast-tiny", "videoswin-tiny+tokens", "st-gcn-tiny", "ctr-gcn-tiny", "hd-gcn-tiny", "pose-mlp"),
 )
 """Tracing takes seconds a model. Each block, head, fusion and decoder of the others is in one of these."""
 THREE_LEVELS = ((0,), (1, 2, 5, 6), (3, 4, 7, 8, 11, 12, 9, 10, 13, 14, 15, 16))
 """Of HD-GCN, for half the modules."""
-SKELETON = [name for name in NAMES if "gcn" in name]
+SKELETON = [name for name in NAMES if amge.spec(name.removesuffix("+tokens")).modality == "skeleton"]
 IDLE = (
     "blocks.3.attn.pool_q",
     "blocks.3.attn.rel_pos",

@@ -20,10 +20,10 @@ from amge.layers.watch import Watch
 class TokenDecoder(Module):
     """A small decoder in which tokens attend to one another and to the feature maps of a backbone.
 
-    The maps are projected to `dim` channels and added on the grid of the first (finest) one, together with the
-    projection of what differs from the clip's temporal mean: in that second view whatever stands still cancels, so
-    that tokens can follow the movement. Then `depth` pre-norm blocks of self-attention, cross-attention and MLP update
-    the tokens; the tokens after each block are what token distillation compares.
+    The maps are projected to `dim` channels and added on the grid of the first (finest) one. Where it has several
+    frames, the projection of what differs from the clip's temporal mean is added: in that second view whatever stands
+    still cancels, so that tokens can follow the movement. Then `depth` pre-norm blocks of self-attention,
+    cross-attention and MLP update the tokens; the tokens after each block are what token distillation compares.
 
     Args:
         in_channels: channels of each map, finest first.
@@ -55,7 +55,8 @@ class TokenDecoder(Module):
         self.reduces = (False,) * depth
         self.out_channels = dim
         self.appearance = nn.ModuleList(nn.Conv2d(channels, dim, 1) for channels in in_channels)
-        self.motion = nn.ModuleList(nn.Conv2d(channels, dim, 1, bias=False) for channels in in_channels)
+        moving = in_channels if grid[0] > 1 else ()
+        self.motion = nn.ModuleList(nn.Conv2d(channels, dim, 1, bias=False) for channels in moving)
         self.norm_patches = nn.LayerNorm(dim)
         self.watch = Watch()
         self.position_space = nn.Parameter(nn.init.trunc_normal_(torch.empty(1, dim, *grid[1:]), std=0.02))
@@ -84,10 +85,13 @@ class TokenDecoder(Module):
         """Feature maps `(B * T, C_i, H_i, W_i)` to patches `(B, N, C)` that do not know their place, and their grid."""
         grid = (frames, *maps[0].shape[-2:])
         total = torch.zeros((), dtype=maps[0].dtype, device=maps[0].device)
-        for features, appearance, motion in zip(maps, self.appearance, self.motion, strict=True):
-            clip = rearrange(features, "(b t) c h w -> b t c h w", t=frames)
-            change = rearrange(clip - clip.mean(dim=1, keepdim=True), "b t c h w -> (b t) c h w")
-            level = appearance(features) + motion(change)
+        motions = self.motion or [None] * len(maps)
+        for features, appearance, motion in zip(maps, self.appearance, motions, strict=True):
+            level = appearance(features)
+            if motion is not None:
+                clip = rearrange(features, "(b t) c h w -> b t c h w", t=frames)
+                change = rearrange(clip - clip.mean(dim=1, keepdim=True), "b t c h w -> (b t) c h w")
+                level = level + motion(change)
             if level.shape[-2:] != grid[1:]:
                 level = F.interpolate(level, size=grid[1:], mode="bilinear", align_corners=False)
             total = total + level

@@ -41,7 +41,7 @@ def small(name: str) -> amge.ModelSpec:
     if name in BASELINES:
         kind = next(kind for kind in SMALL if kind in name.replace("-small", "").replace("-base", ""))
         return spec.replace(backbone_args=SMALL[kind], frames=8, size=64)
-    if "tiny" in name:
+    if "tiny" in name or spec.backbone == "pose-mlp":
         return spec
     return spec.replace(backbone_args=SMALL_MVIT, frames=8, size=64)
 
