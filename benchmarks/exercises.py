@@ -20,59 +20,19 @@ import amge
 from amge.data.prepare.families import UNSEEN
 from amge.metrics import average_precisions, mean_average_precision
 from amge.muscles import REGION_IDS, encode
+from amge.recipes.st_gcn.figures import figure_pairs, filmed
 from amge.recipes.st_gcn.pairs import load_pairs, places
-from amge.recipes.st_gcn.trees import PoseTrees, unit
-from amge.skeleton.layouts import BODY19, COCO17
+from amge.recipes.st_gcn.trees import PoseTrees
+from amge.skeleton.layouts import BODY19
 from amge.skeleton.sequence import normalise
-from amge.synthetic import EXERCISES, sample_body, sample_camera, sample_style
-from amge.synthetic.camera import View
+from amge.synthetic import EXERCISES, sample_body, sample_style
 from amge.synthetic.exercises import pose
-from amge.synthetic.motion import Rig
 from amge.synthetic.sources import SOURCES
 
 RESULT = Path(__file__).parent / "results" / "exercises.json"
 EACH, FOLDS, TREES, SEEDS = 8, 6, 120, (0, 1)
 OLD = 34
 """How many exercises there were at first."""
-
-
-def body19(rig: Rig) -> np.ndarray:
-    """Joints `(T, 19, 3)` in metres; fingers and heels are guessed."""
-    joints = {name: rig.joints[:, index] for index, name in enumerate(COCO17.names)}
-    for index, side in enumerate(("left", "right")):
-        wrist, ankle, toe = joints[f"{side}_wrist"], joints[f"{side}_ankle"], rig.toes[:, index]
-        joints[f"{side}_index"] = wrist + 0.09 * unit(wrist - joints[f"{side}_elbow"])
-        joints[f"{side}_heel"] = ankle - 0.3 * (toe - ankle) * (1, 1, 0) - np.array([0, 0, 0.05])
-        joints[f"{side}_foot_index"] = toe
-    return np.stack([joints[name] for name in BODY19.names], axis=1)
-
-
-def filmed(rig: Rig, rng: np.random.Generator) -> np.ndarray:
-    """What a camera sees of a figure, `(T, 19, 6)`."""
-    view = View(sample_camera(rng), np.concatenate([rig.joints, rig.toes], axis=1), (224, 224))
-    points = body19(rig)
-    relative = points - view._centre
-    world = np.stack([relative @ view._right, -(relative @ view._up), -(relative @ view._towards)], axis=-1)
-    world -= world[:, BODY19.indices("left_hip", "right_hip")].mean(axis=1, keepdims=True)
-    flat = view.project(points)[0]
-    return np.concatenate([flat, np.full((*flat.shape[:2], 1), 0.95), world], axis=-1).astype(np.float32)
-
-
-def rendered(names: Sequence[str], seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Normalised pairs `(n, 2, 19, 6)` of the two phases that differ most, targets `(n, K)`, and names `(n,)`."""
-    pairs, targets = [], []
-    for name in names:
-        rng = np.random.default_rng([seed, *name.encode()])
-        for _ in range(EACH):
-            body, style = sample_body(rng), sample_style(rng)
-            phases = np.arange(8) / 8
-            joints = pose(EXERCISES[name], phases, body, style).joints
-            apart = ((joints[:, None] - joints[None]) ** 2).sum((-1, -2))
-            ends = phases[list(np.unravel_index(apart.argmax(), apart.shape))]
-            rig = pose(EXERCISES[name], ends + rng.normal(0, 0.03, 2), body, style)
-            pairs.append(filmed(rig, rng))
-            targets.append(encode(EXERCISES[name].regions))
-    return normalise(np.stack(pairs), BODY19), np.stack(targets), np.repeat(names, EACH)
 
 
 def moving(model: amge.MuscleModel, names: Sequence[str], each: int = 5, noise: float = 0.02) -> float:
@@ -83,7 +43,7 @@ def moving(model: amge.MuscleModel, names: Sequence[str], each: int = 5, noise: 
         for _ in range(each):
             body, style = sample_body(rng), sample_style(rng)
             phases = (rng.random() + np.arange(frames) / frames * rng.uniform(0.8, 3)) % 1
-            clip = normalise(filmed(pose(EXERCISES[name], phases, body, style), rng)[None], BODY19)
+            clip = normalise(filmed(pose(EXERCISES[name], phases, body, style), rng, BODY19)[None], BODY19)
             clip[..., places(clip)] += noise * rng.normal(size=(*clip.shape[:3], len(places(clip))))
             clips.append(clip)
             targets.append(encode(EXERCISES[name].regions))
@@ -97,7 +57,8 @@ def measure(data: Path, joints: Path) -> dict[str, Any]:
     names = list(EXERCISES)
     photos, labels = load_pairs(data, "train", joints=joints, graph=BODY19, axes=6)
     tests = {s: load_pairs(data, s, joints=joints, graph=BODY19, axes=6) for s in ("val_seen", "val_unseen")}
-    (shown, taught, of), (asked, truth, whose) = rendered(names, 0), rendered(names, 1)
+    (shown, taught), (asked, truth) = (figure_pairs(EACH, seed, BODY19) for seed in (0, 1))
+    of = whose = np.repeat(names, EACH)
 
     def fit(kept: Sequence[str], seed: int = 0) -> PoseTrees:
         chosen = np.isin(of, list(kept))

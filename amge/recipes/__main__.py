@@ -133,6 +133,7 @@ def poses(
     stop: Annotated[int | None, typer.Option(help="Epochs to end after; default: all.")] = None,
     pool: Annotated[int, typer.Option(help="Pairs of poses made up.")] = 200_000,
     graph: Annotated[str, typer.Option(help="Layout of the joints.")] = "coco-17",
+    figures: Annotated[int, typer.Option(min=0, help="Poses of each rendered exercise to learn besides.")] = 0,
     split: Split = None,
     seed: int = 0,
 ) -> None:
@@ -147,7 +148,7 @@ def poses(
             frames=frames,
             seconds=seconds,
         )
-        train_poses(spec, data, out, pool, epochs, seed=seed, stop=stop, splits=each_once(split))
+        train_poses(spec, data, out, pool, epochs, seed=seed, stop=stop, splits=each_once(split), figures=figures)
 
 
 @app.command("transm3e-lite-pose")

@@ -53,6 +53,10 @@ class View:
         self._scale = float((camera.fill * room / extent).min())
         self._offset = (room - self._scale * extent) * camera.place - self._scale * low
 
+    def turn(self, points: np.ndarray) -> np.ndarray:
+        """Points `(..., 3)` in metres, from the middle of all, to the right, down and away from the camera."""
+        return (points - self._centre) @ np.stack([self._right, -self._up, -self._towards], axis=-1)
+
     def project(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Points `(..., 3)` in metres to pixels `(..., 2)` and nearness in metres `(...)`, larger is nearer."""
         relative = points - self._centre

@@ -8,13 +8,16 @@ pytest.importorskip("lightning")
 pytest.importorskip("sklearn")
 
 import amge
+from amge.muscles import REGION_IDS
 from amge.recipes.joints import LIMBS
 from amge.recipes.st_gcn import recipe as poses
+from amge.recipes.st_gcn.figures import figure_pairs
 from amge.recipes.st_gcn.motion import move, weights
 from amge.recipes.st_gcn.pairs import KINDS, distort, from_the_side, load_pairs, make_up, views
 from amge.recipes.st_gcn.trees import PoseTrees, features, world_features
-from amge.skeleton.layouts import BODY19, COCO17
+from amge.skeleton.layouts import BODY19, COCO17, NTU25
 from amge.skeleton.sequence import normalise
+from amge.synthetic import EXERCISES
 
 SMALL = {"pool": 32, "epochs": 2, "batches": 3, "batch_size": 4, "trees": 3}
 SPEC = amge.spec("st-gcn-tiny").replace(activation="sigmoid")
@@ -93,6 +96,21 @@ def test_trees_remember_what_they_were_taught_in_every_view(pairs, prepared):
     for view in views(pairs):
         np.testing.assert_allclose(trees.predict(view, chunk=3), predicted, atol=1e-6)
     assert np.isfinite(features(np.zeros_like(pairs))).all()
+
+
+def test_figures_take_the_poses_of_exercises():
+    pairs, targets = figure_pairs(3, 0, BODY19, names=["squat", "jab"])
+    assert pairs.shape == (6, 2, 19, 6) and targets.shape == (6, 20) and pairs.dtype == np.float32
+    assert np.abs(pairs[:, 0] - pairs[:, 1]).max(axis=(1, 2)).min() > 0.05
+    assert [set(np.flatnonzero(row)) for row in targets[::3]] == [
+        {REGION_IDS.index(region) for region in EXERCISES[name].regions} for name in ("squat", "jab")
+    ]
+    hips = pairs[:, :, BODY19.indices("left_hip", "right_hip")].mean(axis=2)
+    np.testing.assert_allclose(hips[..., 3:], 0, atol=1e-5)
+    np.testing.assert_array_equal(figure_pairs(3, 0, BODY19, names=["jab"])[0], pairs[3:])
+    assert figure_pairs(1, 0, COCO17, axes=3)[0].shape == (len(EXERCISES), 2, 17, 3)
+    with pytest.raises(ValueError, match=r"no joint .*; take one of coco-17 and body-19"):
+        figure_pairs(1, 0, NTU25)
 
 
 def test_weights_go_there_and_back():
@@ -207,3 +225,10 @@ def test_features_of_the_world_do_not_change_when_the_body_turns():
     assert np.abs(turned - pairs).max() > 0.5
     np.testing.assert_allclose(world_features(turned, BODY19), world_features(pairs, BODY19), atol=1e-4)
     np.testing.assert_allclose(turned[..., :2], normalise(turned[..., [3, 4, 2]], BODY19)[..., :2], atol=1e-5)
+
+
+def test_figures_are_among_the_data_of_a_run(prepared, tmp_path):
+    model = poses.train(SPEC, prepared, tmp_path / "figures", figures=1, **SMALL)
+    assert [row["name"] for row in model.spec.provenance["data"]] == ["open-exercise", "synthetic"]
+    with pytest.raises(ValueError, match="a run with other options"):
+        poses.train(SPEC, prepared, tmp_path / "figures", figures=2, **SMALL)

@@ -27,6 +27,7 @@ from amge.model import MuscleModel
 from amge.muscles import REGION_IDS
 from amge.recipes.optimizer import adamw
 from amge.recipes.run_folder import same_run
+from amge.recipes.st_gcn.figures import figure_pairs
 from amge.recipes.st_gcn.motion import move
 from amge.recipes.st_gcn.pairs import load_pairs, make_up
 from amge.recipes.st_gcn.photographs import joints_for
@@ -125,6 +126,7 @@ def train(
     seed: int = 0,
     stop: int | None = None,
     splits: Sequence[str] = ("train",),
+    figures: int = 0,
     pose: "str | PoseEstimator" = "mediapipe",
 ) -> MuscleModel:
     """Run the recipe; one that was cut off goes on from its last epoch.
@@ -143,6 +145,7 @@ def train(
         seed: of all chance.
         stop: epochs to end after, with the learning rate where it then is on its way to `epochs`; default: all.
         splits: to learn from.
+        figures: pairs of every exercise of `amge.synthetic` that the trees learn besides.
         pose: a pose estimator, or its name.
 
     Returns:
@@ -158,14 +161,20 @@ def train(
         )
     out = Path(out)
     options: dict[str, Any] = {"pool": pool, "epochs": epochs, "batches": batches, "batch_size": batch_size}
-    options |= {"trees": trees, "lr": lr, "seed": seed, "stop": stop or epochs, "splits": list(splits)}
+    options |= {
+        "trees": trees,
+        "lr": lr,
+        "seed": seed,
+        "stop": stop or epochs,
+        "splits": list(splits),
+        "figures": figures,
+    }
     same_run(out, json.dumps({"spec": json.loads(spec.to_json()), **options}, indent=2))
     if (out / CONFIG).exists():
         return from_pretrained(out)
     taught = f"{trees} extremely randomised trees on features of two poses, in training alone"
-    made = made_of(
-        [("open-exercise", LICENCES["open-exercise"])], seed, splits=list(splits), epochs=epochs, teacher=taught
-    )
+    sources = [(name, LICENCES[name]) for name in ("open-exercise", "synthetic")[: 1 + bool(figures)]]
+    made = made_of(sources, seed, splits=list(splits), epochs=epochs, teacher=taught)
     L.seed_everything(seed, verbose=False)
     model = assemble(spec.replace(provenance=made))
     graph, axes = getattr(model.backbone, "graph", None), int(model.input_spec.shape[4])
@@ -173,6 +182,9 @@ def train(
         raise ValueError(f"the photographs show the {len(REGION_IDS)} regions; {spec.name} has others, or no graph")
     joints = joints_for(graph, axes, data, out / "joints.npz", pose)
     pairs, targets = load_pairs(data, *splits, joints=joints, graph=graph, axes=axes)
+    if figures:
+        more = figure_pairs(figures, seed, graph, axes)
+        pairs, targets = (np.concatenate(both) for both in zip((pairs, targets), more, strict=True))
     poses = make_up(pairs, pool, np.random.default_rng(seed), graph)
     kept = out / "soft.npy"
     if not kept.exists():
