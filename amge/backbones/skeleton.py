@@ -3,7 +3,7 @@
 Shapes: `B` batch, `P` persons, `T` frames, `V` joints, `C` channels.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -83,6 +83,7 @@ class Skeleton(Encoded):
     Args:
         encoder: streams of skeletons `(B, P, T, V, channels(streams))` to features of each person `(B * P, C, T', V)`;
             states `joints`, `persons` (None for any number), `out_channels`, and perhaps a `watch` that joints pass.
+            One whose places are no joints states in `parts` how many there are in place of `V`.
         adapter: the decoder; its only map has the encoder's channels on the grid `(T', V, 1)`. None: no tokens.
         masking: False averages all slots, empty ones as well, as the reference implementations do.
         streams: what the encoder sees, of `amge.backbones.streams.STREAMS`, side by side.
@@ -118,6 +119,10 @@ class Skeleton(Encoded):
         self.trunk = graph.indices(*TRUNK) if graph and of_body else ()
         self.any_number = sizes.persons is None
         self.input_layout = ("B", sizes.persons or "P", "T", sizes.joints, axes(streams))
+
+    def attending(self) -> tuple[nn.Module, Callable[..., Tensor]] | None:
+        """See `Backbone`; None where the places that tokens attend to are no joints."""
+        return None if hasattr(self.encoder, "parts") else super().attending()
 
     def features(self, clip: Tensor) -> Tensor:
         """Skeletons `(B, P, T, V, 3)`, the last axis x, y and confidence, or `(B, P, T, V, 6)` with the world joint

@@ -38,7 +38,7 @@ def seeing(model: Any, method: str) -> Parts:
         if method != "attention" and not hasattr(backbone, "watch"):
             raise ValueError(f"{name} can't be explained: it has no `watch` that its patches pass, see Backbone")
         if method == "attention" and (model.bank is None or attending(backbone) is None):
-            raise ValueError(f"in {name} no tokens attend to anything; take the method grad-cam")
+            raise ValueError(f"in {name} tokens attend to nothing that can be shown; take the method grad-cam")
     return found
 
 

@@ -85,3 +85,12 @@ def test_can_be_the_skeleton_of_a_model_of_both():
     spec = amge.spec("transm3e-lite-pose").replace(skeleton="pose-mlp", skeleton_args=ARGS, frames=2)
     model = amge.assemble(spec).eval()
     assert model.skeleton is not None and model.skeleton.backbone.encoder.parts == 6
+
+
+def test_joints_can_be_explained_by_gradients_but_not_by_attention():
+    model = amge.build("pose-mlp", backbone_args=ARGS).eval()
+    with pytest.warns(UserWarning, match="untrained"):
+        explanation = model.explain(skeletons(batch=1)[0].numpy() * 100)
+    assert explanation.joints.shape[1:] == (16, 17) and explanation.joints.max() > 0
+    with pytest.raises(ValueError, match="attend to nothing that can be shown; take the method grad-cam"):
+        model.explain(skeletons(batch=1)[0].numpy() * 100, method="attention")
