@@ -47,7 +47,7 @@ def transm3e_lite_pose() -> ModelSpec:
 
 @register_model
 def pose_mlp() -> ModelSpec:
-    """Muscle tokens that read an MLP on the mean and the extremes over time of joints. 1.3 M parameters."""
+    """Muscle tokens that read an MLP on the mean and the extremes over time of joints. 1.2 M parameters."""
     return ModelSpec(
         arch="pose-mlp",
         backbone="pose-mlp",

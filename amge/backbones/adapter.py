@@ -20,10 +20,10 @@ from amge.layers.watch import Watch
 class TokenDecoder(Module):
     """A small decoder in which tokens attend to one another and to the feature maps of a backbone.
 
-    The maps are projected to `dim` channels and added on the grid of the first (finest) one. Where it has several
-    frames, the projection of what differs from the clip's temporal mean is added: in that second view whatever stands
-    still cancels, so that tokens can follow the movement. Then `depth` pre-norm blocks of self-attention,
-    cross-attention and MLP update the tokens; the tokens after each block are what token distillation compares.
+    The maps are projected to `dim` channels and added on the grid of the first (finest) one, together with the
+    projection of what differs from the clip's temporal mean: in that second view whatever stands still cancels, so
+    that tokens can follow the movement. Then `depth` pre-norm blocks of self-attention, cross-attention and MLP update
+    the tokens; the tokens after each block are what token distillation compares.
 
     Args:
         in_channels: channels of each map, finest first.
@@ -34,6 +34,7 @@ class TokenDecoder(Module):
         mlp_ratio: hidden width of the MLPs, in `C`.
         dropout: in attention and MLPs.
         norm: whether a layer norm follows the last block.
+        motion: whether there is that second view; False for maps without time.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class TokenDecoder(Module):
         mlp_ratio: float = 2.0,
         dropout: float = 0.0,
         norm: bool = True,
+        motion: bool = True,
     ) -> None:
         super().__init__()
         if dim % num_heads:
@@ -55,7 +57,7 @@ class TokenDecoder(Module):
         self.reduces = (False,) * depth
         self.out_channels = dim
         self.appearance = nn.ModuleList(nn.Conv2d(channels, dim, 1) for channels in in_channels)
-        moving = in_channels if grid[0] > 1 else ()
+        moving = in_channels if motion else ()
         self.motion = nn.ModuleList(nn.Conv2d(channels, dim, 1, bias=False) for channels in moving)
         self.norm_patches = nn.LayerNorm(dim)
         self.watch = Watch()

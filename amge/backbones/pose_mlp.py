@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from amge.backbones.temporal import PersonNorm
 from amge.layers.module import Module
@@ -26,8 +27,9 @@ def statistics(x: Tensor, levels: Sequence[float]) -> Tensor:
 class PoseMLP(Module):
     """Statistics over time of every joint, and an MLP that sees all of them at once.
 
-    How muscles work shows in how far a movement goes, which a mean over time or a short convolution misses. A few
-    frames without a joint, or a joint that jumps for one, hardly move the 5th and the 95th percentile.
+    How muscles work shows in how far a movement goes, which a mean over time or a short convolution misses. Percentiles
+    in place of the least and the largest value let less of a joint that jumps in one frame through: in 16 frames a
+    quarter of what it is off, from 21 frames on nothing.
 
     Args:
         joints: `V`.
@@ -38,7 +40,7 @@ class PoseMLP(Module):
         in_channels: of a joint, see `amge.backbones.streams.channels`.
 
     Raises:
-        ValueError: for a level outside 0..1.
+        ValueError: for no parts or channels, or a level outside 0..1.
     """
 
     def __init__(
@@ -51,6 +53,8 @@ class PoseMLP(Module):
         in_channels: int = 3,
     ) -> None:
         super().__init__()
+        if min(width, parts) < 1:
+            raise ValueError(f"parts and their width must be at least 1, got parts={parts}, width={width}")
         if not all(0 <= level <= 1 for level in levels):
             raise ValueError(f"levels of quantiles lie in 0..1, got {tuple(levels)}")
         self.joints, self.out_channels = joints, width
@@ -72,4 +76,9 @@ class PoseMLP(Module):
     def forward(self, skeletons: Tensor) -> Tensor:
         """`(B, P, T, V, in_channels)` to one person each, `(B * P, width, 1, G)`."""
         seen = statistics(self.norm(skeletons), self.levels).flatten(1)
-        return self.layers(self.norm_statistics(seen)).unflatten(1, (self.parts, -1)).transpose(1, 2)[:, :, None]
+        norm = self.norm_statistics
+        if self.training and len(seen) == 1:  # one person has no variance
+            seen = F.batch_norm(seen, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps)
+        else:
+            seen = norm(seen)
+        return self.layers(seen).unflatten(1, (self.parts, -1)).transpose(1, 2)[:, :, None]

@@ -268,4 +268,5 @@ def pose_mlp(
     """
     joints = graph_of(graph)
     encoder = PoseMLP(joints.joints, width, parts, levels, dropout, channels(streams))
-    return _skeleton(encoder, 1, 1, masking, with_tokens, adapter, joints, streams)
+    without_time = {"motion": False, **adapter} if with_tokens else adapter
+    return _skeleton(encoder, 1, 1, masking, with_tokens, without_time, joints, streams)

@@ -59,11 +59,10 @@ class View:
 
     def project(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Points `(..., 3)` in metres to pixels `(..., 2)` and nearness in metres `(...)`, larger is nearer."""
-        relative = points - self._centre
-        near = relative @ self._towards
+        turned = self.turn(points)
+        near = -turned[..., 2]
         zoom = self._scale / np.maximum(1 - near / self._camera.distance, 0.2)
-        flat = np.stack([zoom * (relative @ self._right), -zoom * (relative @ self._up)], axis=-1)
-        return flat + self._offset, near
+        return zoom[..., None] * turned[..., :2] + self._offset, near
 
     def shake(self, frames: int, size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
         """A smooth shake of the picture, `(T, 2)` pixels."""

@@ -107,6 +107,8 @@ def test_figures_take_the_poses_of_exercises():
     ]
     hips = pairs[:, :, BODY19.indices("left_hip", "right_hip")].mean(axis=2)
     np.testing.assert_allclose(hips[..., 3:], 0, atol=1e-5)
+    for flat, world in ((0, 3), (1, 4)):
+        assert np.corrcoef(pairs[..., flat].ravel(), pairs[..., world].ravel())[0, 1] > 0.9
     np.testing.assert_array_equal(figure_pairs(3, 0, BODY19, names=["jab"])[0], pairs[3:])
     assert figure_pairs(1, 0, COCO17, axes=3)[0].shape == (len(EXERCISES), 2, 17, 3)
     with pytest.raises(ValueError, match=r"no joint .*; take one of coco-17 and body-19"):

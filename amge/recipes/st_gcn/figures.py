@@ -55,7 +55,7 @@ def figure_pairs(
     `(n, K)`. The pairs of an exercise depend on its name and the seed alone.
 
     Args:
-        each: pairs of an exercise, of other bodies seen from other sides.
+        each: pairs of an exercise, at least 1, of other bodies seen from other sides.
         seed: of all chance.
         graph: of the joints.
         axes: `A`.
@@ -64,7 +64,7 @@ def figure_pairs(
     Raises:
         ValueError: as for `joints_of`.
     """
-    pairs = [np.zeros((0, 2, graph.joints, 6), np.float32)]
+    pairs = []
     for name in names:
         rng = np.random.default_rng([seed, *name.encode()])
         for _ in range(each):
@@ -73,6 +73,6 @@ def figure_pairs(
             joints = pose(EXERCISES[name], phases, body, style).joints
             apart = ((joints[:, None] - joints[None]) ** 2).sum((-1, -2))
             ends = phases[list(np.unravel_index(apart.argmax(), apart.shape))]
-            pairs.append(filmed(pose(EXERCISES[name], ends + rng.normal(0, 0.03, 2), body, style), rng, graph)[None])
+            pairs.append(filmed(pose(EXERCISES[name], ends + rng.normal(0, 0.03, 2), body, style), rng, graph))
     targets = np.stack([encode(EXERCISES[name].regions) for name in names]).repeat(each, axis=0)
-    return normalise(np.concatenate(pairs), graph)[..., :axes], targets
+    return normalise(np.stack(pairs), graph)[..., :axes], targets

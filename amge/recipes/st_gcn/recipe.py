@@ -161,14 +161,8 @@ def train(
         )
     out = Path(out)
     options: dict[str, Any] = {"pool": pool, "epochs": epochs, "batches": batches, "batch_size": batch_size}
-    options |= {
-        "trees": trees,
-        "lr": lr,
-        "seed": seed,
-        "stop": stop or epochs,
-        "splits": list(splits),
-        "figures": figures,
-    }
+    options |= {"trees": trees, "lr": lr, "seed": seed, "stop": stop or epochs, "splits": list(splits)}
+    options |= {"figures": figures} if figures else {}
     same_run(out, json.dumps({"spec": json.loads(spec.to_json()), **options}, indent=2))
     if (out / CONFIG).exists():
         return from_pretrained(out)
