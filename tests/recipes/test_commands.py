@@ -34,11 +34,14 @@ def test_options_reach_the_recipe_of_the_video_model(monkeypatch):
 def test_options_reach_the_recipe_of_the_skeleton_model(monkeypatch):
     calls = []
     monkeypatch.setattr(commands, "train_poses", lambda spec, *given, **options: calls.append((spec, options)))
-    assert run("st-gcn", "--data", "photos", "--out", "run", "--stream", "joint", "--stop", 7).exit_code == 0
+    assert (
+        run("st-gcn", "--data", "photos", "--out", "run", "--stream", "joint", "--stop", 7, "--figures", 2).exit_code
+        == 0
+    )
     assert run("st-gcn", "--data", "photos", "--out", "run", "--model", "ctr-gcn", "--tokens", 0).exit_code == 0
     (first, options), (second, _) = calls
     assert first.backbone_args["streams"] == ("joint",) and first.backbone_args["depth"] == 3 and first.tokens == 20
-    assert options == {"seed": 0, "stop": 7, "splits": ("train",)}
+    assert options == {"seed": 0, "stop": 7, "splits": ("train",), "figures": 2}
     assert second.arch == "ctr-gcn" and "depth" not in second.backbone_args and second.banks == ()
 
 
