@@ -34,10 +34,8 @@ def test_options_reach_the_recipe_of_the_video_model(monkeypatch):
 def test_options_reach_the_recipe_of_the_skeleton_model(monkeypatch):
     calls = []
     monkeypatch.setattr(commands, "train_poses", lambda spec, *given, **options: calls.append((spec, options)))
-    assert (
-        run("st-gcn", "--data", "photos", "--out", "run", "--stream", "joint", "--stop", 7, "--figures", 2).exit_code
-        == 0
-    )
+    more = ("--stream", "joint", "--stop", 7, "--figures", 2)
+    assert run("st-gcn", "--data", "photos", "--out", "run", *more).exit_code == 0
     assert run("st-gcn", "--data", "photos", "--out", "run", "--model", "ctr-gcn", "--tokens", 0).exit_code == 0
     (first, options), (second, _) = calls
     assert first.backbone_args["streams"] == ("joint",) and first.backbone_args["depth"] == 3 and first.tokens == 20
