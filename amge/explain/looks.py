@@ -38,7 +38,9 @@ def seeing(model: Any, method: str) -> Parts:
         if method != "attention" and not hasattr(backbone, "watch"):
             raise ValueError(f"{name} can't be explained: it has no `watch` that its patches pass, see Backbone")
         if method == "attention" and (model.bank is None or attending(backbone) is None):
-            raise ValueError(f"in {name} tokens attend to nothing that can be shown; take the method grad-cam")
+            found.popitem()  # another stream may have something to show
+    if not found:
+        raise ValueError(f"in {name} tokens attend to nothing that can be shown; take the method grad-cam")
     return found
 
 

@@ -40,9 +40,9 @@ def moment(window: WindowPrediction, spec: ModelSpec, joints: Any) -> Moment:
     Args:
         window: with its frames or its keypoints.
         spec: of the model.
-        joints: the backbone that sees joints, or None.
+        joints: the backbone whose joints are shown, or None.
     """
-    points: Any = window.keypoints
+    points: Any = None if joints is None else window.keypoints
     if points is not None:
         _, count, axes = joint_sizes(joints)
         points = fit_layout(points, count, getattr(joints, "graph", None), axes)[..., :3].copy()

@@ -4,6 +4,7 @@ import torch
 import amge
 from amge.backbones.pose_mlp import PoseMLP, statistics
 from amge.backbones.skeleton import pose_mlp
+from amge.explain.looks import seeing
 
 ARGS = {"width": 4, "parts": 6, "dim": 16, "depth": 2, "num_heads": 2}
 
@@ -106,3 +107,9 @@ def test_joints_can_be_explained_by_gradients_but_not_by_attention():
     assert explanation.joints.shape[1:] == (16, 17) and explanation.joints.max() > 0
     with pytest.raises(ValueError, match="attend to nothing that can be shown; take the method grad-cam"):
         model.explain(skeletons(batch=1)[0].numpy() * 100, method="attention")
+
+
+def test_attention_of_a_model_of_both_shows_its_pictures():
+    model = amge.build("transm3e-lite", skeleton="pose-mlp", skeleton_args=ARGS, skeleton_fusion="cross-attention")
+    assert list(seeing(model.eval(), "attention")) == ["pictures"]
+    assert list(seeing(model, "grad-cam")) == ["pictures", "joints"]
