@@ -17,6 +17,8 @@ import onnxruntime
 def main(model: str, video: str) -> None:
     path = Path(model)
     beside = path.with_name(f"{path.stem.replace('-', '_').replace('.', '_')}_frames.py")
+    if not beside.exists():
+        sys.exit(f"error: {beside} is not there; only amge export --end-to-end, of models of pictures, writes it")
     choose_frames = runpy.run_path(str(beside))["choose_frames"]
     with av.open(video) as container:
         stream = container.streams.video[0]

@@ -43,6 +43,12 @@ def test_loads_without_network(monkeypatch):
         assert amge.build("transm3e-lite", pretrained=pretrained).spec.tag == "open-exercise"
 
 
+@pytest.mark.parametrize("name, part", [("pose-mlp", "backbone_args"), ("transm3e-lite-pose", "skeleton_args")])
+def test_what_weights_mean_does_not_hang_on_defaults(name, part):
+    arguments = getattr(amge.spec(f"{name}.open-exercise"), part)
+    assert arguments["levels"] == (0.05, 0.95) and arguments["parts"] == 24
+
+
 def test_a_squat_works_the_legs(model):
     probabilities = model.predict(CLIP)
     ranked = sorted(probabilities, key=lambda name: -probabilities[name])
