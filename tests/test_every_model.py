@@ -198,7 +198,7 @@ class TestEverySkeletonModel:
         holes[:, :, 3] = 0
         holes[:, :, :, 4] = 0
         assert model(holes).isfinite().all() and not torch.equal(model(holes), model(skeletons))
-        person = holes[0, 0].numpy() * (100, 100, 1)
+        person = holes[0, 0].numpy() * (100, 100, 1, 1, 1, 1)[: holes.shape[-1]]
         assert normalise(person.astype("float32"), model.backbone.graph)[3].any() == 0
         assert set(model.predict(person)) == set(REGION_IDS)
 

@@ -47,6 +47,8 @@ def test_loads_without_network(monkeypatch):
 def test_what_weights_mean_does_not_hang_on_defaults(name, part):
     arguments = getattr(amge.spec(f"{name}.open-exercise"), part)
     assert arguments["levels"] == (0.05, 0.95) and arguments["parts"] == 24
+    untrained = getattr(amge.spec(name), part)
+    assert untrained.items() <= arguments.items()
 
 
 def test_a_squat_works_the_legs(model):

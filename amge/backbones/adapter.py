@@ -35,6 +35,9 @@ class TokenDecoder(Module):
         dropout: in attention and MLPs.
         norm: whether a layer norm follows the last block.
         motion: whether there is that second view; False for maps without time.
+
+    Raises:
+        ValueError: for no blocks, or heads that don't divide the channels.
     """
 
     def __init__(
@@ -52,6 +55,8 @@ class TokenDecoder(Module):
         super().__init__()
         if dim % num_heads:
             raise ValueError(f"num_heads={num_heads} does not divide dim={dim}")
+        if depth < 1:
+            raise ValueError(f"depth must be at least 1, got {depth}: without blocks tokens read nothing")
         self.token_dim = dim
         self.embed_dims = (dim,) * depth
         self.reduces = (False,) * depth

@@ -124,7 +124,8 @@ def poses(
     model: Annotated[str, typer.Option(help="Another network of joints to train, from `amge list`.")] = "st-gcn",
     width: Annotated[int, typer.Option(help="Channels of its first blocks, or of its parts.")] = 24,
     stream: Annotated[
-        list[str] | None, typer.Option(help=f"What it sees, of {', '.join(STREAMS)}; default: those of the picture.")
+        list[str] | None,
+        typer.Option(help=f"What it sees, of {', '.join(STREAMS)}; default: the model's, or those of the picture."),
     ] = None,
     tokens: Annotated[int, typer.Option(help="Muscle tokens that read its features; 0: none.")] = 20,
     frames: Annotated[int, typer.Option(help="Frames of a clip.")] = 16,
@@ -132,14 +133,16 @@ def poses(
     epochs: int = 40,
     stop: Annotated[int | None, typer.Option(help="Epochs to end after; default: all.")] = None,
     pool: Annotated[int, typer.Option(help="Pairs of poses made up.")] = 200_000,
-    graph: Annotated[str, typer.Option(help="Layout of the joints.")] = "coco-17",
+    graph: Annotated[str | None, typer.Option(help="Layout of the joints; default: the model's.")] = None,
     figures: Annotated[int, typer.Option(min=0, help="Poses of each rendered exercise to learn besides.")] = 0,
     split: Split = None,
     seed: int = 0,
 ) -> None:
     """Train a skeleton model on the poses of the open exercise photographs."""
     with one_line_errors():
-        network = {"graph": graph, "width": width, "streams": tuple(stream or PICTURE)}
+        own = spec_of(model).backbone_args
+        sees = {"graph": graph or own.get("graph", "coco-17"), "streams": tuple(stream or own.get("streams", PICTURE))}
+        network = {**sees, "width": width}
         decoder = {"tokens": tokens, "backbone_args": {**network, **DECODER}} if tokens else {"backbone_args": network}
         spec = spec_of(model).replace(
             **decoder,

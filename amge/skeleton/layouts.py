@@ -154,7 +154,8 @@ def convert_layout(keypoints: np.ndarray, source: Graph, target: Graph) -> np.nd
     if missing or not target.names:
         raise ValueError(
             f"joints of {source.joints} can't be turned into the model's {target.joints}: "
-            f"{', '.join(missing[:3]) or 'its joints have no names'} would be missing"
+            f"{', '.join(missing[:3]) or 'its joints have no names'} would be missing; "
+            "st-gcn.open-exercise-2d takes COCO's 17 joints in the picture"
         )
     return np.stack([joints[name] for name in target.names], axis=-2)
 

@@ -169,6 +169,8 @@ def test_levels_that_the_encoder_lacks_are_refused(encoder):
 
 
 def test_heads_must_divide_the_width():
+    with pytest.raises(ValueError, match="depth must be at least 1, got 0"):
+        TokenDecoder((8,), (1, 2, 2), depth=0)
     with pytest.raises(ValueError, match="num_heads=5 does not divide dim=32"):
         TokenDecoder([8], (4, 4, 4), dim=32, num_heads=5)
 

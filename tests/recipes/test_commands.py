@@ -3,6 +3,7 @@ from typer.testing import CliRunner
 
 pytest.importorskip("lightning")
 
+from amge.backbones.streams import THREE_D
 from amge.recipes import __main__ as commands
 from amge.recipes.transm3e_lite.recipe import STAGES
 
@@ -37,7 +38,10 @@ def test_options_reach_the_recipe_of_the_skeleton_model(monkeypatch):
     more = ("--stream", "joint", "--stop", 7, "--figures", 2)
     assert run("st-gcn", "--data", "photos", "--out", "run", *more).exit_code == 0
     assert run("st-gcn", "--data", "photos", "--out", "run", "--model", "ctr-gcn", "--tokens", 0).exit_code == 0
-    (first, options), (second, _) = calls
+    assert run("st-gcn", "--data", "photos", "--out", "run", "--model", "pose-mlp").exit_code == 0
+    (first, options), (second, _), (third, _) = calls
+    assert first.backbone_args["graph"] == "coco-17" and third.backbone_args["graph"] == "body-19"
+    assert third.backbone_args["streams"] == THREE_D
     assert first.backbone_args["streams"] == ("joint",) and first.backbone_args["depth"] == 3 and first.tokens == 20
     assert options == {"seed": 0, "stop": 7, "splits": ("train",), "figures": 2}
     assert second.arch == "ctr-gcn" and "depth" not in second.backbone_args and second.banks == ()
