@@ -38,7 +38,16 @@ def pose_mlp() -> ModelSpec:
     return ModelSpec(
         arch="pose-mlp",
         backbone="pose-mlp",
-        backbone_args={"graph": "body-19", "streams": THREE_D, "dim": 96, "depth": 3, "num_heads": 4},
+        backbone_args={
+            "graph": "body-19",
+            "streams": THREE_D,
+            "width": 24,
+            "parts": 24,
+            "levels": (0.05, 0.95),
+            "dim": 96,
+            "depth": 3,
+            "num_heads": 4,
+        },
         modality="skeleton",
         frames=16,
         seconds=5.0,
@@ -47,7 +56,10 @@ def pose_mlp() -> ModelSpec:
 
 @register_model
 def transm3e_lite_pose() -> ModelSpec:
-    """TransM³E-lite that sees joints besides, as `pose-mlp`, the tokens of both fused by MCTF. 7.0 M parameters."""
+    """TransM³E-lite that sees joints besides, as `pose-mlp`, the tokens of both fused by MCTF. 7.0 M parameters.
+
+    The weights that ship have two decoders for each bank, as those of `transm3e-lite`.
+    """
     return transm3e_lite().replace(
         arch="transm3e-lite-pose",
         skeleton="pose-mlp",

@@ -41,12 +41,13 @@ def test_named_models():
     )
 
 
-def test_the_lite_model_has_the_size_it_states():
+@pytest.mark.parametrize("name", ["transm3e-lite", "transm3e-lite-pose", "pose-mlp"])
+def test_a_small_model_has_the_size_it_states(name):
     with torch.device("meta"):
-        model = amge.build("transm3e-lite")
+        model = amge.build(name)
     assert model.training
     millions = sum(p.numel() for p in model.parameters()) / 1e6
-    assert f" {millions:.1f} M parameters" in zoo.transm3e_lite.__doc__
+    assert f" {millions:.1f} M parameters" in getattr(zoo, name.replace("-", "_")).__doc__
 
 
 @pytest.mark.parametrize(

@@ -53,10 +53,10 @@ class TokenDecoder(Module):
         motion: bool = True,
     ) -> None:
         super().__init__()
+        if min(depth, num_heads) < 1:
+            raise ValueError(f"depth and num_heads must be at least 1, got {depth} and {num_heads}")
         if dim % num_heads:
             raise ValueError(f"num_heads={num_heads} does not divide dim={dim}")
-        if depth < 1:
-            raise ValueError(f"depth must be at least 1, got {depth}: without blocks tokens read nothing")
         self.token_dim = dim
         self.embed_dims = (dim,) * depth
         self.reduces = (False,) * depth

@@ -20,7 +20,7 @@ WORLD = ("world-joint", "world-direction", "body-joint", "body-direction", "worl
 """Of the world joints: places and directions of bones, in the world and in the body's own frame (right, up, forward),
 and the cosine between a bone and its parent's bone."""
 STREAMS = (*PICTURE, *WORLD)
-THREE_D = (*PICTURE, *WORLD[1:])
+THREE_D = tuple(name for name in STREAMS if name != "world-joint")
 """What models of three dimensions that come with the library see: all but where a joint is in the world."""
 LEAST = 1e-4
 """Length of the trunk, and its breadth in such lengths, up to which a body has no frame."""

@@ -40,7 +40,8 @@ def seeing(model: Any, method: str) -> Parts:
         if method == "attention" and (model.bank is None or attending(backbone) is None):
             found.popitem()  # another stream may have something to show
     if not found:
-        raise ValueError(f"{model.spec.name}'s tokens attend to nothing that can be shown; take the method grad-cam")
+        why = "has no muscle tokens" if model.bank is None else "has tokens that attend to nothing that can be shown"
+        raise ValueError(f"{model.spec.name} {why}; take the method grad-cam")
     return found
 
 

@@ -122,7 +122,9 @@ def poses(
     data: Annotated[Path, typer.Option(help="Folder of the prepared open exercise photographs.")],
     out: Annotated[Path, typer.Option(help="Run folder; run again to go on after a cut.")],
     model: Annotated[str, typer.Option(help="Another network of joints to train, from `amge list`.")] = "st-gcn",
-    width: Annotated[int, typer.Option(help="Channels of its first blocks, or of its parts.")] = 24,
+    width: Annotated[
+        int | None, typer.Option(help="Channels of its first blocks, or of its parts; default: the model's, or 24.")
+    ] = None,
     stream: Annotated[
         list[str] | None,
         typer.Option(help=f"What it sees, of {', '.join(STREAMS)}; default: the model's, or those of the picture."),
@@ -140,11 +142,16 @@ def poses(
 ) -> None:
     """Train a skeleton model on the poses of the open exercise photographs."""
     with one_line_errors():
-        own = spec_of(model).backbone_args
-        sees = {"graph": graph or own.get("graph", "coco-17"), "streams": tuple(stream or own.get("streams", PICTURE))}
-        network = {**sees, "width": width}
-        decoder = {"tokens": tokens, "backbone_args": {**network, **DECODER}} if tokens else {"backbone_args": network}
-        spec = spec_of(model).replace(
+        own = spec_of(model)
+        options = {"graph": graph, "width": width, "streams": tuple(stream) if stream else None}
+        given = {name: value for name, value in options.items() if value is not None}
+        network = {"graph": "coco-17", "width": 24, "streams": PICTURE, **own.backbone_args, **given}
+        if tokens:
+            decoder: dict[str, Any] = {"tokens": tokens, "backbone_args": DECODER | network}
+        else:
+            without = {name: value for name, value in network.items() if name not in DECODER}
+            decoder = {"banks": (), "backbone_args": without}
+        spec = own.replace(
             **decoder,
             head_args={},
             activation="sigmoid",

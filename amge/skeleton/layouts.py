@@ -152,11 +152,8 @@ def convert_layout(keypoints: np.ndarray, source: Graph, target: Graph) -> np.nd
         joints["neck"][..., 2] = shoulders[..., 2].min(axis=0)
     missing = [name for name in target.names if name not in joints]
     if missing or not target.names:
-        raise ValueError(
-            f"joints of {source.joints} can't be turned into the model's {target.joints}: "
-            f"{', '.join(missing[:3]) or 'its joints have no names'} would be missing; "
-            "st-gcn.open-exercise-2d takes COCO's 17 joints in the picture"
-        )
+        why = f"{', '.join(missing[:3])} would be missing" if missing else "its joints have no names"
+        raise ValueError(f"joints of {source.joints} can't be turned into the model's {target.joints}: {why}")
     return np.stack([joints[name] for name in target.names], axis=-2)
 
 
@@ -181,4 +178,5 @@ def fit_layout(keypoints: np.ndarray, joints: int, graph: Graph | None, axes: in
             raise ValueError(f"the skeletons have {count} joints, the model takes {joints}")
         return convert_layout(keypoints, source, graph)
     except ValueError as error:
-        raise VideoError(str(error)) from None
+        fits = "; st-gcn.open-exercise-2d takes these" if source is COCO17 else ""
+        raise VideoError(f"{error}{fits}") from None

@@ -168,9 +168,14 @@ def test_levels_that_the_encoder_lacks_are_refused(encoder):
         timm_frames(encoder, levels=(9,), **TOY)
 
 
-def test_heads_must_divide_the_width():
-    with pytest.raises(ValueError, match="depth must be at least 1, got 0"):
+def test_a_decoder_has_blocks_and_heads():
+    with pytest.raises(ValueError, match="depth and num_heads must be at least 1, got 0 and 5"):
         TokenDecoder((8,), (1, 2, 2), depth=0)
+    with pytest.raises(ValueError, match="depth and num_heads must be at least 1, got 4 and 0"):
+        TokenDecoder((8,), (1, 2, 2), num_heads=0)
+
+
+def test_heads_must_divide_the_width():
     with pytest.raises(ValueError, match="num_heads=5 does not divide dim=32"):
         TokenDecoder([8], (4, 4, 4), dim=32, num_heads=5)
 

@@ -3,6 +3,7 @@ from typer.testing import CliRunner
 
 pytest.importorskip("lightning")
 
+import amge
 from amge.backbones.streams import THREE_D
 from amge.recipes import __main__ as commands
 from amge.recipes.transm3e_lite.recipe import STAGES
@@ -39,7 +40,17 @@ def test_options_reach_the_recipe_of_the_skeleton_model(monkeypatch):
     assert run("st-gcn", "--data", "photos", "--out", "run", *more).exit_code == 0
     assert run("st-gcn", "--data", "photos", "--out", "run", "--model", "ctr-gcn", "--tokens", 0).exit_code == 0
     assert run("st-gcn", "--data", "photos", "--out", "run", "--model", "pose-mlp").exit_code == 0
-    (first, options), (second, _), (third, _) = calls
+    other = ("--model", "pose-mlp.open-exercise", "--graph", "coco-17", "--stream", "joint", "--width", 8)
+    assert run("st-gcn", "--data", "photos", "--out", "run", *other, "--tokens", 0).exit_code == 0
+    (first, options), (second, _), (third, _), (fourth, _) = calls
+    assert fourth.backbone_args == {
+        "graph": "coco-17",
+        "streams": ("joint",),
+        "width": 8,
+        "parts": 24,
+        "levels": (0.05, 0.95),
+    }
+    assert fourth.banks == () and amge.assemble(fourth).bank is None
     assert first.backbone_args["graph"] == "coco-17" and third.backbone_args["graph"] == "body-19"
     assert third.backbone_args["streams"] == THREE_D
     assert first.backbone_args["streams"] == ("joint",) and first.backbone_args["depth"] == 3 and first.tokens == 20

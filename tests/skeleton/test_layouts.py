@@ -6,8 +6,9 @@ import torch
 
 import amge
 from amge import synthetic
+from amge.errors import VideoError
 from amge.skeleton.graph import Graph
-from amge.skeleton.layouts import BLAZEPOSE33, COCO17, LAYOUTS, NTU25, OPENPOSE18, convert_layout, layout_of
+from amge.skeleton.layouts import BLAZEPOSE33, COCO17, LAYOUTS, NTU25, OPENPOSE18, convert_layout, fit_layout, layout_of
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
@@ -81,6 +82,10 @@ def test_between_layouts():
     neck = convert_layout(world, BLAZEPOSE33, OPENPOSE18)[:, 1]
     np.testing.assert_allclose(neck[:, [0, 1, 3, 4, 5]], world[:, 11:13, [0, 1, 3, 4, 5]].mean(1), rtol=1e-6)
     np.testing.assert_array_equal(neck[:, 2], world[:, 11:13, 2].min(-1))
+    with pytest.raises(VideoError, match=r"left_heel would be missing; st-gcn.open-exercise-2d takes these$"):
+        fit_layout(np.zeros((2, 17, 6)), 19, LAYOUTS["body-19"], axes=6)
+    with pytest.raises(VideoError, match=r"joints of 25 can't be turned into the model's 19: nose.* would be missing$"):
+        fit_layout(np.zeros((2, 25, 6)), 19, LAYOUTS["body-19"], axes=6)
     with pytest.raises(ValueError, match=r"joints of 17 can't be turned into the model's 33: left_eye_inner"):
         convert_layout(coco, COCO17, BLAZEPOSE33)
     with pytest.raises(ValueError, match="its joints have no names"):
