@@ -223,7 +223,11 @@ def ship(
             fields |= {"threshold": like.threshold, "temperature": like.temperature}
         if threshold is not None:
             fields["threshold"] = threshold
-        trained = from_pretrained(source, **fields)
+        trained: Any = from_pretrained(source, **fields)
+        seen = [split for split in trained.spec.provenance.get("splits", ()) if split != "train"]
+        if seen and trained.spec.metrics:
+            note = f"of the same recipe on train alone; these weights have seen {' and '.join(seen)}"
+            trained.spec = trained.spec.replace(provenance={**trained.spec.provenance, "metrics": note})
         trained.save_pretrained(out, stored)
 
 

@@ -152,7 +152,8 @@ def convert_layout(keypoints: np.ndarray, source: Graph, target: Graph) -> np.nd
         joints["neck"][..., 2] = shoulders[..., 2].min(axis=0)
     missing = [name for name in target.names if name not in joints]
     if missing or not target.names:
-        why = f"{', '.join(missing[:3])} would be missing" if missing else "its joints have no names"
+        more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+        why = f"{', '.join(missing[:3])}{more} would be missing" if missing else "its joints have no names"
         raise ValueError(f"joints of {source.joints} can't be turned into the model's {target.joints}: {why}")
     return np.stack([joints[name] for name in target.names], axis=-2)
 
@@ -163,20 +164,20 @@ def fit_layout(keypoints: np.ndarray, joints: int, graph: Graph | None, axes: in
     Raises:
         VideoError: if they can't be; says what the model takes.
     """
+    count = keypoints.shape[-2]
+    source = layout_of(count)
+    flat = "st-gcn.open-exercise-2d" if source and {*COCO17.names} <= {*source.names} else ""
     if axes > keypoints.shape[-1]:
         raise VideoError(
             "the model takes 3-D joints, these are 2-D; 3-D are those that MediaPipe finds in a video and those of an "
-            "npz with 'world' beside 'keypoints'; for others take a model of 2-D joints: st-gcn.open-exercise-2d"
+            f"npz with 'world' beside 'keypoints'; for others take a model of 2-D joints{flat and ': ' + flat}"
         )
     keypoints = keypoints[..., : max(axes, 3)]
-    count = keypoints.shape[-2]
     if count == joints:
         return keypoints
-    source = layout_of(count)
     try:
         if source is None or graph is None:
             raise ValueError(f"the skeletons have {count} joints, the model takes {joints}")
         return convert_layout(keypoints, source, graph)
     except ValueError as error:
-        fits = "; st-gcn.open-exercise-2d takes these" if source is COCO17 else ""
-        raise VideoError(f"{error}{fits}") from None
+        raise VideoError(f"{error}{flat and '; a model of these joints is ' + flat}") from None

@@ -71,6 +71,18 @@ def test_what_a_user_can_mend_is_one_line(tmp_path):
         assert result.exit_code == 2 and result.stderr.startswith("error: ") and result.stderr.count("\n") == 1
 
 
+def test_figures_of_weights_that_saw_the_validation_photographs_say_so(tiny_model, tmp_path):
+    shared = ("--tag", "x", "--licence", "MIT", "--metrics", '{"val_seen_mAP": 50.0}')
+    for splits, note in (
+        (["train"], None),
+        (["train", "val_seen"], "of the same recipe on train alone; these weights have seen val_seen"),
+    ):
+        tiny_model.spec = tiny_model.spec.replace(provenance={"splits": splits})
+        source = tiny_model.save_pretrained(tmp_path / "run")
+        assert run("ship", source, tmp_path / "out", *shared).exit_code == 0
+        assert amge.from_pretrained(tmp_path / "out").spec.provenance.get("metrics") == note
+
+
 def test_what_is_shipped_may_be_in_8_bits(tiny_model, tmp_path):
     source = tiny_model.save_pretrained(tmp_path / "run")
     sizes = {}

@@ -166,7 +166,7 @@ def train(
     same_run(out, json.dumps({"spec": json.loads(spec.to_json()), **options}, indent=2))
     if (out / CONFIG).exists():
         return from_pretrained(out)
-    taught = f"{trees} extremely randomised trees on features of two poses, in training alone"
+    taught = f"extremely randomised trees, {trees} in a forest, on features of two poses, in training alone"
     sources = [(name, LICENCES[name]) for name in ("open-exercise", "synthetic")[: 1 + bool(figures)]]
     made = made_of(sources, seed, splits=list(splits), epochs=epochs, teacher=taught)
     L.seed_everything(seed, verbose=False)
@@ -182,6 +182,7 @@ def train(
     poses = make_up(pairs, pool, np.random.default_rng(seed), graph)
     kept = out / "soft.npy"
     if not kept.exists():
+        print(f"trees learn {len(pairs)} pairs of poses and label {pool}, which takes some ten minutes", flush=True)
         soft = PoseTrees(pairs, targets, trees, seed, graph).predict(poses)
         with whole(kept) as part:
             np.save(part, soft)
