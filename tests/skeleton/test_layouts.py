@@ -107,7 +107,7 @@ def test_every_graph_network_takes_every_layout(kind, name):
 @pytest.mark.parametrize(
     "shape, said",
     [
-        ((17, 6), r"left_heel and 1 more would be missing; a model of these joints is st-gcn\.open-exercise-2d$"),
+        ((17, 6), r"left_heel and 3 more would be missing; a model of these joints is st-gcn\.open-exercise-2d$"),
         ((25, 6), r"joints of 25 can't be turned into the model's 19: nose[^;]* would be missing$"),
         ((17, 3), r"these are 2-D; .* take a model of 2-D joints: st-gcn\.open-exercise-2d$"),
         ((19, 3), r"these are 2-D; .* take a model of 2-D joints$"),
