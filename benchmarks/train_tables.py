@@ -184,8 +184,9 @@ val_seen / val_unseen, of one run; where a mirror image or a tilt shifts a model
 Poses hardly mind the room. The first weights of `transm3e-lite` lose 6 to 19 in front of another room, and about 1 by
 the cutting itself; with nobody in them, the rooms and what stands in them are worth 40 to them. Today's lose 0 to 3 in
 front of another room, and get 28 from rooms alone ([what helped](open_exercise.md#what-helped-and-what-did-not)). The
-first of `transm3e-lite-pose` lost 5 to 14. `pose-mlp` (with figures, seed 0), measured a day later with torch 2.15, is
-ahead of `st-gcn` in every row but for `val_seen` in grey and before one room.
+first of `transm3e-lite-pose` lost 5 to 14; today's lose 5 to 6 on `val_seen` and at most 1 on `val_unseen`. `pose-mlp`
+(with figures, seed 0) and `transm3e-lite-pose` on train (of it and a second run of `transm3e-lite`) were measured a day
+later with torch 2.15. `pose-mlp` is ahead of `st-gcn` in every row but for `val_seen` in grey and before one room.
 The floor, for a model that looks at nothing, is 15.7 / 19.4.
 """
 
