@@ -33,12 +33,11 @@ def seeing(model: Any, method: str) -> Parts:
     found = {}
     for backbone in (model.backbone, *([model.skeleton.backbone] if model.skeleton else [])):
         layout = getattr(backbone, "input_layout", Backbone.input_layout)
-        found["pictures" if layout[-1] == "W" else "joints"] = backbone
         name = type(backbone).__name__
         if method != "attention" and not hasattr(backbone, "watch"):
             raise ValueError(f"{name} can't be explained: it has no `watch` that its patches pass, see Backbone")
-        if method == "attention" and (model.bank is None or attending(backbone) is None):
-            found.popitem()  # another stream may have something to show
+        if method != "attention" or (model.bank is not None and attending(backbone) is not None):
+            found["pictures" if layout[-1] == "W" else "joints"] = backbone
     if not found:
         why = "has no muscle tokens" if model.bank is None else "has tokens that attend to nothing that can be shown"
         raise ValueError(f"{model.spec.name} {why}; take the method grad-cam")

@@ -158,6 +158,12 @@ def convert_layout(keypoints: np.ndarray, source: Graph, target: Graph) -> np.nd
     return np.stack([joints[name] for name in target.names], axis=-2)
 
 
+def _fitting(count: int, before: str) -> str:
+    """`before` and a shipped model of joints in the picture that takes a layout of so many, or nothing if none does."""
+    layout = layout_of(count)
+    return f"{before}st-gcn.open-exercise-2d" if layout and {*COCO17.names} <= {*layout.names} else ""
+
+
 def fit_layout(keypoints: np.ndarray, joints: int, graph: Graph | None, axes: int = 3) -> np.ndarray:
     """Keypoints `(..., V, A)` with the `joints` and `axes` of a model, turned into its layout if they have another.
 
@@ -165,19 +171,18 @@ def fit_layout(keypoints: np.ndarray, joints: int, graph: Graph | None, axes: in
         VideoError: if they can't be; says what the model takes.
     """
     count = keypoints.shape[-2]
-    source = layout_of(count)
-    flat = "st-gcn.open-exercise-2d" if source and {*COCO17.names} <= {*source.names} else ""
     if axes > keypoints.shape[-1]:
         raise VideoError(
             "the model takes 3-D joints, these are 2-D; 3-D are those that MediaPipe finds in a video and those of an "
-            f"npz with 'world' beside 'keypoints'; for others take a model of 2-D joints{flat and ': ' + flat}"
+            f"npz with 'world' beside 'keypoints'; for others take a model of 2-D joints{_fitting(count, ': ')}"
         )
     keypoints = keypoints[..., : max(axes, 3)]
     if count == joints:
         return keypoints
+    source = layout_of(count)
     try:
         if source is None or graph is None:
             raise ValueError(f"the skeletons have {count} joints, the model takes {joints}")
         return convert_layout(keypoints, source, graph)
     except ValueError as error:
-        raise VideoError(f"{error}{flat and '; a model of these joints is ' + flat}") from None
+        raise VideoError(f"{error}{_fitting(count, '; a model of these joints is ')}") from None
