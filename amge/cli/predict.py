@@ -362,12 +362,13 @@ def table(result: "Prediction", more: Extras = NOTHING) -> None:
             out.print(Text(str(more.compared[number])), soft_wrap=True)
         rows = Table(box=None, show_header=False, pad_edge=False)
         for name, p in ranked(each.probabilities):
-            style = "bold green" if p >= threshold_of(each.threshold, name) else "dim"
+            over = p >= threshold_of(each.threshold, name)
+            style = "bold green" if over else "dim"
             filled = round(p * BAR)
             bar = Text(full * filled + empty * (BAR - filled), style=style)
             percent = Text(f"{100 * p:.0f} %", style=style, justify="right")
             names = Text(name, style=style), Text(REGION_NAMES.get(name, ""), style=style)
-            rows.add_row(*names, bar, percent, *marks(more, number, name))
+            rows.add_row(*names, bar, percent, Text("active" * over, style=style), *marks(more, number, name))
         out.print(rows)
         if len(each.windows) > 1:
             timeline = Table(title="Timeline", title_justify="left", box=None, pad_edge=False)
