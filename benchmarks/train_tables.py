@@ -151,10 +151,10 @@ photographs](open_exercise.md) (562 pairs to train on, 82 of seen and 72 of unse
 photographs hold back are left out; the renderer had 34 exercises then, six of them unseen). Each number is mAP in
 percent: mean and standard deviation over the seeds, which draw the weights, the order and the augmentation, not the
 data. `val_a` is the mean of the photographs' two columns.
-82 and 72 photographs are few: the 95 % intervals that `amge eval` gives for `transm3e-lite.open-exercise` on them are
-51.3–69.9 and 42.1–58.1, so what is said of one model against another holds for these samples alone. The training is
-short, for a CPU: these numbers compare, they are not what the models can do. The shipped weights, trained longer, are
-on the [README](../README.md).
+82 and 72 photographs are few: the 95 % intervals that `amge eval` gave for the first weights of `transm3e-lite` on
+them are 51.3–69.9 and 42.1–58.1, so what is said of one model against another holds for these samples alone. The
+training is short, for a CPU: these numbers compare, they are not what the models can do. The shipped weights, trained
+longer, are on the [README](../README.md).
 """
 COMMENTS = {
     2: """
@@ -186,7 +186,8 @@ the cutting itself; with nobody in them, the rooms and what stands in them are w
 front of another room, and get 28 from rooms alone ([what helped](open_exercise.md#what-helped-and-what-did-not)). The
 first of `transm3e-lite-pose` lost 5 to 14; today's lose 5 to 6 on `val_seen` and at most 1 on `val_unseen`. `pose-mlp`
 (with figures, seed 0) and `transm3e-lite-pose` on train (of it and a second run of `transm3e-lite`) were measured a day
-later with torch 2.15. `pose-mlp` is ahead of `st-gcn` in every row but for `val_seen` in grey and before one room.
+later with torch 2.15. `pose-mlp` is ahead of `st-gcn` in every row but for `val_seen` in
+grey and before one room; with nobody in the picture both are at the floor.
 The floor, for a model that looks at nothing, is 15.7 / 19.4.
 """
 

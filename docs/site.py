@@ -24,12 +24,19 @@ LINK = re.compile(r"(?<=\]\()([^)\s#:]+)")
 EQUATION = re.compile(r"^\$\$\n(.*?)\n\$\$$", re.M | re.S)
 
 
+def page_of(package: str) -> str:
+    """The page of a package's public names."""
+    return f"api/{package.removeprefix('amge.') if package != 'amge' else 'index'}.md"
+
+
 def address(path: Path) -> str:
     """What the site calls a file of the repository."""
     if path.is_relative_to(DOCS):
         return path.relative_to(DOCS).as_posix()
     if path == ROOT / "README.md":
         return "index.md"
+    if path.name == "__init__.py":
+        return page_of(".".join(path.parent.relative_to(ROOT).parts))
     return (path.with_suffix(".md") if path.suffix == ".ipynb" else path).relative_to(ROOT).as_posix()
 
 
@@ -73,7 +80,7 @@ def api() -> dict[str, str]:
         if names := homes(file, package):
             listed[package] = names
     return {
-        f"api/{package.removeprefix('amge.') if package != 'amge' else 'index'}.md": f"# {package}\n\n"
+        page_of(package): f"# {package}\n\n"
         + "".join(
             f"::: {home}.{name}\n    options:\n      heading: {package}.{name}\n      toc_label: {name}\n\n"
             for name, home in names.items()
@@ -84,9 +91,11 @@ def api() -> dict[str, str]:
 
 def on_files(files: Files, config: Any) -> Files:
     waiting = [ROOT / "README.md", *(ROOT / "examples" / "notebooks").glob("*.ipynb"), *DOCS.rglob("*.md")]
-    seen = set(waiting)
+    seen, generated = set(waiting), api()
     for path in waiting:
         name = address(path)
+        if name in generated:
+            continue
         if not path.is_relative_to(DOCS):
             files.append(
                 File.generated(config, name, content=read(path))
@@ -97,9 +106,9 @@ def on_files(files: Files, config: Any) -> Files:
             more = [target for target in linked(path, read(path)) if target not in seen]
             waiting += more
             seen |= {*more}
-    for name, text in api().items():
+    for name, text in generated.items():
         files.append(File.generated(config, name, content=text))
-    SOURCES.update((address(path), path) for path in seen)
+    SOURCES.update((address(path), path) for path in seen if address(path) not in generated)
     return files
 
 

@@ -1,4 +1,4 @@
-"""`python -m amge.recipes NAME --data FOLDER --out RUN` trains what is shipped as NAME; `ship` readies it to share."""
+"""`python -m amge.recipes NAME --data FOLDER --out RUN` trains a model like NAME; `ship` readies it to share."""
 
 import json
 from pathlib import Path
@@ -30,7 +30,10 @@ DTYPES: dict[str, StoredAs] = {
 SOFT = ("st-gcn.open-exercise-2d", "transm3e-lite")
 Split = Annotated[list[str] | None, typer.Option(help="To learn from; default: train.")]
 app = typer.Typer(
-    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Train the shipped models again."
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Train models like those that ship; with which options these were trained stands on their cards.",
 )
 
 
@@ -166,7 +169,7 @@ def fused(
     data: Annotated[Path, typer.Option(help="Folder of the prepared open exercise photographs.")],
     out: Annotated[Path, typer.Option(help="Run folder; the model comes to lie in its folder `model`.")],
     video: Annotated[str, typer.Option(help="Name or folder of a trained model of RGB pictures.")] = "transm3e-lite",
-    poses: Annotated[str, typer.Option(help="Name or folder of a trained skeleton model.")] = SOFT[0],
+    poses: Annotated[str, typer.Option(help="Name or folder of a trained skeleton model.")] = "pose-mlp",
     share: Annotated[float, typer.Option(min=0, max=1, help="Of the skeleton model in the mean of both.")] = 0.7,
     steps: Annotated[int, typer.Option(min=1, help="Of training.")] = 2000,
     split: Split = None,
