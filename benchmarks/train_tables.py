@@ -186,9 +186,8 @@ the cutting itself; with nobody in them, the rooms and what stands in them are w
 front of another room, and get 28 from rooms alone ([what helped](open_exercise.md#what-helped-and-what-did-not)). The
 first of `transm3e-lite-pose` lost 5 to 14; today's lose 5 to 6 on `val_seen` and at most 1 on `val_unseen`. `pose-mlp`
 (with figures, seed 0) and `transm3e-lite-pose` on train (of it and a second run of `transm3e-lite`) were measured a day
-later with torch 2.15. `pose-mlp` is ahead of `st-gcn` in every row but for `val_seen` in
-grey and before one room; with nobody in the picture both are at the floor.
-The floor, for a model that looks at nothing, is 15.7 / 19.4.
+later with torch 2.15. `pose-mlp` is ahead of `st-gcn` in every row but for `val_seen` in grey and before one room; with
+nobody in the picture both are at the floor. The floor, for a model that looks at nothing, is 15.7 / 19.4.
 """
 
 

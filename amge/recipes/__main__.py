@@ -33,7 +33,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="Train models like those that ship; with which options these were trained stands on their cards.",
+    help="Train models like those that ship; their cards say with which options these were trained.",
 )
 
 
